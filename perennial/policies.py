@@ -1,0 +1,109 @@
+"""Policies: the thresholds a pipeline declares, with safe defaults.
+
+The rules that apply them live in the module of their stage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+import polars as pl
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Windows:
+    """How many partitions before an as-of fit, choose and judge a model, forward in time."""
+
+    train: int
+    validation: int = 1
+    test: int = 1
+
+    @property
+    def length(self) -> int:
+        """Partitions of history that one training needs."""
+        return self.train + self.validation + self.test
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """A part of the rows that must not be served worse than `limit`, in units of the metric.
+
+    Fewer than `min_rows` rows in the sealed test is missing evidence, and fails.
+    """
+
+    name: str
+    where: pl.Expr
+    limit: float
+    min_rows: int = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Better:
+    """Claim: the candidate's error is lower; the interval of the paired difference excludes zero."""
+
+    confidence: float = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotWorse:
+    """Claim: the candidate's error exceeds the other's by less than `margin` of it, interval included."""
+
+    margin: float = 0.02
+    confidence: float = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """Claim: every way of running the bundle agrees on the golden rows.
+
+    |difference| <= tolerance x (1 + |prediction|) on at least `min_rows` rows.
+    """
+
+    tolerance: float = 1e-4
+    min_rows: int = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gates:
+    """What a version must pass before it serves; a gate without evidence refuses."""
+
+    baselines: Better = field(default_factory=Better)
+    champion: NotWorse = field(default_factory=NotWorse)
+    parity: Parity = field(default_factory=Parity)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Monitoring:
+    """What is watched in production, and from which effect size on a partition has drifted."""
+
+    every: Literal["1h", "1d", "1mo"] = "1d"
+    columns: tuple[str, ...] | None = None
+    """Columns compared with the reference; None means all that features read, event time apart."""
+    drift_threshold: float = 0.2
+    """Numbers: Wasserstein distance in standard deviations; categories: Jensen-Shannon distance."""
+    min_rows: int = 100
+    """Fewer rows in a partition say nothing about drift."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KofN:
+    """True when at least `k` of the last `n` are."""
+
+    k: int = 3
+    n: int = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retraining:
+    """When a challenger is trained without anybody asking."""
+
+    schedule: str | None = "0 4 * * *"
+    """Cron, in the pipeline's timezone; trains the newest complete as-of that is not yet trained."""
+    new_labels: float | None = 0.05
+    """Train when mature labels grew by this share of the champion's training set."""
+    drift: KofN | None = field(default_factory=KofN)
+    """Train when so many of the last partitions drifted."""
+    cooldown: timedelta = timedelta(days=3)
+    """The next as-of lies at least so long after the last that was trained by a trigger."""

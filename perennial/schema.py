@@ -1,0 +1,181 @@
+"""Schema: the declared columns of a pipeline, and how a partition is cast to them.
+
+A cast that loses nothing is made and noted; anything else is schema skew and stops the partition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
+from typing import Literal
+
+import polars as pl
+
+from perennial.errors import SchemaSkew
+
+Kind = Literal["string", "int32", "int64", "float32", "float64", "bool", "datetime"]
+
+POLARS_TYPES: dict[Kind, pl.DataType] = {
+    "string": pl.String(),
+    "int32": pl.Int32(),
+    "int64": pl.Int64(),
+    "float32": pl.Float32(),
+    "float64": pl.Float64(),
+    "bool": pl.Boolean(),
+    "datetime": pl.Datetime("us"),
+}
+"""Lake type of each declared kind; a datetime is wall-clock time in the pipeline's timezone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One declared column: its kind, where it comes from and what it means."""
+
+    kind: Kind
+    _: KW_ONLY
+    source: str | None = None
+    """Name in the source, where it differs from the declared one."""
+    unit: str | None = None
+    meaning: str = ""
+    nullable: bool = False
+    """Whether a prediction request may leave it null. Rows of the source are judged by expectations."""
+    pii: bool = False
+    known: Literal["at_event", "with_label"] = "at_event"
+    """`with_label`: known only once the outcome is, so no feature may use it."""
+    stands_in_for: str | None = None
+    """What a `with_label` column replaces at prediction time, and why that is fair; lifts the bar."""
+
+    @property
+    def usable_in_features(self) -> bool:
+        """Whether a prediction may depend on this column."""
+        return self.known == "at_event" or self.stands_in_for is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The columns of a pipeline's landed rows, by their declared names."""
+
+    columns: Mapping[str, Column]
+    _: KW_ONLY
+    allow_additional: bool = False
+    """Whether the source may carry columns that are not declared; they are dropped and noted."""
+
+    @property
+    def names(self) -> list[str]:
+        """Declared names, in order."""
+        return list(self.columns)
+
+    @property
+    def polars(self) -> pl.Schema:
+        """The types that landed rows have."""
+        return pl.Schema({name: POLARS_TYPES[column.kind] for name, column in self.columns.items()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cast:
+    """A partition in its declared types, and a note for each column that had to be converted."""
+
+    frame: pl.DataFrame
+    notes: tuple[str, ...]
+
+
+def cast_partition(frame: pl.DataFrame, schema: Schema, *, where: str) -> Cast:
+    """`frame` with exactly the declared columns, in the declared order and types.
+
+    Raises SchemaSkew when a column is missing or unexpected, or a value does not fit its declared
+    type without loss: an integer outside its range, a fraction declared an integer, a text that is
+    no number. `where` names the pipeline and partition in the message.
+    """
+    _match_names(frame, schema, where=where)
+    notes: list[str] = [
+        f"{name}: not declared, dropped" for name in frame.columns if name not in _source_names(schema)
+    ]
+    series: list[pl.Series] = []
+    for name, column in schema.columns.items():
+        raw = frame.get_column(column.source or name)
+        wanted = POLARS_TYPES[column.kind]
+        if raw.dtype != wanted:
+            notes.append(f"{name}: {_type_name(raw.dtype)} to {_type_name(wanted)}")
+        series.append(_cast_column(raw, wanted, column=name, where=where).alias(name))
+    return Cast(frame=pl.DataFrame(series), notes=tuple(notes))
+
+
+def _source_names(schema: Schema) -> dict[str, str]:
+    return {column.source or name: name for name, column in schema.columns.items()}
+
+
+def _match_names(frame: pl.DataFrame, schema: Schema, *, where: str) -> None:
+    declared = _source_names(schema)
+    missing = [name for name in declared if name not in frame.columns]
+    if missing:
+        raise SchemaSkew(
+            f"column {_list(missing)} is missing",
+            where=where,
+            found=f"columns {_list(frame.columns)}",
+            expected=f"column {_list(missing)}",
+            hint="if the source renamed it, give the new name as Column(source=...)",
+        )
+    extra = [name for name in frame.columns if name not in declared]
+    if extra and not schema.allow_additional:
+        raise SchemaSkew(
+            f"column {_list(extra)} is not declared",
+            where=where,
+            found=f"columns {_list(frame.columns)}",
+            expected=f"only {_list(declared)}",
+            hint="declare it, or set Schema(..., allow_additional=True) to drop what is not declared",
+        )
+
+
+def _cast_column(raw: pl.Series, wanted: pl.DataType, *, column: str, where: str) -> pl.Series:
+    if raw.dtype == wanted:
+        return raw
+    if raw.dtype == pl.Null:
+        return raw.cast(wanted)
+    if not _comparable(raw.dtype, wanted):
+        raise SchemaSkew(
+            f"column {column!r} has another type",
+            where=where,
+            found=f"{_type_name(raw.dtype)} such as {_example(raw)}",
+            expected=_type_name(wanted),
+            hint="declare the type that the source has, or mend the source",
+        )
+    cast = raw.cast(wanted, strict=False)
+    lost = raw.is_not_null() & (cast.is_null() | (cast.cast(raw.dtype, strict=False) != raw))
+    lost = lost & ~_both_nan(raw, cast)
+    if lost.any():
+        row = lost.arg_true()[0]
+        raise SchemaSkew(
+            f"column {column!r} holds {raw[row]!r} (row {row}) and {int(lost.sum()) - 1} more that do not fit",
+            where=where,
+            found=_type_name(raw.dtype),
+            expected=_type_name(wanted),
+            hint="if the source renamed or retyped a column, map it in the pipeline's schema",
+        )
+    return cast
+
+
+def _both_nan(raw: pl.Series, cast: pl.Series) -> pl.Series:
+    if raw.dtype.is_float() and cast.dtype.is_float():
+        return raw.is_nan().fill_null(value=False) & cast.is_nan().fill_null(value=False)
+    return pl.Series([False]).new_from_index(0, len(raw))
+
+
+def _comparable(found: pl.DataType, wanted: pl.DataType) -> bool:
+    """Whether a cast between two types can be checked value by value for loss."""
+    numeric = found.is_numeric() and wanted.is_numeric()
+    timelike = isinstance(found, pl.Datetime) and isinstance(wanted, pl.Datetime) and found.time_zone is None
+    text = found in (pl.Categorical, pl.Enum) and wanted == pl.String
+    return numeric or timelike or text or (found == pl.Date and isinstance(wanted, pl.Datetime))
+
+
+def _example(raw: pl.Series) -> str:
+    values = raw.drop_nulls()
+    return repr(values[0]) if len(values) else "null"
+
+
+def _type_name(dtype: pl.DataType) -> str:
+    return str(dtype).lower()
+
+
+def _list(names: object) -> str:
+    return ", ".join(repr(name) for name in list(names))  # type: ignore[call-overload]
