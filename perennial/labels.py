@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import polars as pl
+
+if TYPE_CHECKING:
+    from perennial.declaration import Pipeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +23,19 @@ class Label:
     unit: str | None = field(default=None, kw_only=True)
     delay: timedelta = field(default=timedelta(0), kw_only=True)
     """How long after `known_at` the outcome reaches us."""
+
+
+def label_rows(accepted: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
+    """The label of each accepted row that has one: key, partition, event time, `known_at`, `label`.
+
+    A row whose outcome is null has no label yet and is left out, never guessed.
+    """
+    known_at = pipeline.time.utc(pipeline.label.known_at) + pipeline.label.delay
+    return accepted.select(
+        *pipeline.key,
+        "partition",
+        "event_time",
+        known_at.alias("known_at"),
+        pipeline.label.value.cast(pl.Float64).alias("label"),
+    ).filter(pl.col("label").is_finite() & pl.col("known_at").is_not_null())
+

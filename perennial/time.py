@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 from zoneinfo import ZoneInfo
 
+import polars as pl
+
 
 def days(count: float) -> timedelta:
     """A span of `count` days."""
@@ -98,6 +100,19 @@ class Calendar:
         """Every declared key whose `known_at` has passed at `now`, in order."""
         last = self.end or self.key_of(now)
         return [key for key in self.keys(self.start, last) if self.known_at(key) <= now]
+
+    def utc(self, column: str) -> pl.Expr:
+        """Wall-clock `column` of this timezone as an instant in UTC.
+
+        An hour that happens twice in autumn means its first pass; one that spring skips is read an
+        hour later, as clocks do.
+        """
+        wall = pl.col(column).cast(pl.Datetime("us"))
+        zoned = wall.dt.replace_time_zone(self.timezone, ambiguous="earliest", non_existent="null")
+        skipped = (wall + timedelta(hours=1)).dt.replace_time_zone(
+            self.timezone, ambiguous="earliest", non_existent="null"
+        )
+        return pl.coalesce(zoned, skipped).dt.convert_time_zone("UTC")
 
     def _parse(self, key: str) -> datetime:
         local = datetime.strptime(key, self.key_format)  # noqa: DTZ007 - local wall clock by design

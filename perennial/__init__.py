@@ -1,0 +1,1 @@
+"""Perennial: declare a machine-learning pipeline, and keep its model fresh."""

@@ -1,0 +1,101 @@
+"""Lakehouse: Delta tables cut by a column `partition`, written atomically, read with Polars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lakehouse:
+    """The tables under `root`; a table is named `pipeline/table`."""
+
+    root: str
+    storage_options: Mapping[str, str] = field(default_factory=dict)
+
+    def path(self, table: str) -> str:
+        """Where `table` lies; also its `dagster/uri`."""
+        return f"{self.root.rstrip('/')}/{table}"
+
+    def version(self, table: str) -> int | None:
+        """The newest version of `table`, or None before its first write."""
+        from deltalake import DeltaTable
+
+        if not self.exists(table):
+            return None
+        return int(DeltaTable(self.path(table), storage_options=dict(self.storage_options)).version())
+
+    def exists(self, table: str) -> bool:
+        """Whether `table` was ever written."""
+        from deltalake import DeltaTable
+
+        return bool(DeltaTable.is_deltatable(self.path(table), storage_options=dict(self.storage_options)))
+
+    def overwrite(self, table: str, frame: pl.DataFrame, *, partitions: Sequence[str]) -> int:
+        """Replace `partitions` of `table` by the rows of `frame` in one commit; return its version.
+
+        Guarantees that a reader sees all of them before or all of them after. A partition without
+        rows in `frame` is emptied; rows of another partition are an error. Writers at the same time
+        are serialised by Delta; one that lost tries again.
+        """
+        from deltalake import write_deltalake
+
+        stray = set(frame.get_column("partition").unique()) - set(partitions)
+        if stray:
+            raise ValueError(f"{table}: rows of partitions {sorted(stray)} in a write of {list(partitions)}")
+        if not self.exists(table):
+            self._create(table, frame)
+        for attempt in range(5):
+            try:
+                write_deltalake(
+                    self.path(table),
+                    frame.to_arrow(compat_level=pl.CompatLevel.oldest()),
+                    mode="overwrite",
+                    predicate=_predicate(partitions),
+                    storage_options=dict(self.storage_options),
+                )
+                break
+            except _conflict():
+                if attempt == 4:
+                    raise
+        return int(self.version(table) or 0)
+
+    def scan(self, table: str, *, partitions: Sequence[str] | None = None, version: int | None = None) -> pl.LazyFrame:
+        """The rows of `table`, of the given partitions only; unordered between partitions."""
+        rows = pl.scan_delta(
+            self.path(table), version=version, storage_options=dict(self.storage_options) or None
+        )
+        return rows if partitions is None else rows.filter(pl.col("partition").is_in(list(partitions)))
+
+    def read(self, table: str, *, partitions: Sequence[str], columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """The rows of `partitions`, ordered by partition and, within one, as they were written."""
+        rows = self.scan(table, partitions=partitions)
+        if columns is not None:
+            rows = rows.select(list(dict.fromkeys([*columns, "partition"])))
+        return rows.collect().sort("partition", maintain_order=True)
+
+    def _create(self, table: str, frame: pl.DataFrame) -> None:
+        from deltalake import DeltaTable
+
+        if "://" not in self.root:
+            Path(self.path(table)).mkdir(parents=True, exist_ok=True)
+        DeltaTable.create(
+            self.path(table),
+            schema=frame.clear().to_arrow(compat_level=pl.CompatLevel.oldest()).schema,
+            partition_by=["partition"],
+            mode="ignore",
+            storage_options=dict(self.storage_options),
+        )
+
+
+def _predicate(partitions: Sequence[str]) -> str:
+    return "partition IN (" + ", ".join(f"'{key}'" for key in partitions) + ")"
+
+
+def _conflict() -> type[Exception]:
+    from deltalake.exceptions import CommitFailedError
+
+    return CommitFailedError

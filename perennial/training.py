@@ -1,0 +1,128 @@
+"""Training: which rows fit and judge a model as of an instant.
+
+Forward in time, train before validation before a sealed test; one row a key; only labels known by
+the as-of instant. The same inputs give the same rows and the same content hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from perennial.content import content_hash
+from perennial.declaration import Pipeline
+from perennial.errors import HistoryTooShort, NoMatureLabels
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitKeys:
+    """The partitions of each split, oldest first."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every partition of the window, oldest first."""
+        return self.train + self.validation + self.test
+
+    @property
+    def fitted(self) -> tuple[str, ...]:
+        """The partitions that the shipped model learns from."""
+        return self.train + self.validation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSet:
+    """Rows to fit and judge: key, partition, event time, `split`, `label`, one column a feature."""
+
+    frame: pl.DataFrame
+    content_hash: str
+    immature: int
+    """Rows left out because their label was not known by the as-of instant, or never came."""
+    duplicates: int
+    """Rows left out because an earlier row has the same key."""
+
+    def rows(self, *splits: str) -> pl.DataFrame:
+        """The rows of the given splits, in order of time."""
+        return self.frame.filter(pl.col("split").is_in(splits))
+
+
+def split_keys(pipeline: Pipeline, as_of: str) -> SplitKeys:
+    """The window that ends with partition `as_of`, cut forward in time.
+
+    Raises HistoryTooShort when it reaches back before the pipeline's first partition.
+    """
+    windows = pipeline.windows
+    keys = pipeline.time.preceding(as_of, windows.length)
+    if keys[0] < pipeline.time.start:
+        needed = pipeline.time.keys(pipeline.time.start, as_of)
+        raise HistoryTooShort(
+            f"a training window of {windows.length} partitions reaches back to {keys[0]}",
+            where=f"{pipeline.name} as of {as_of}",
+            found=f"{len(needed)} partitions from {pipeline.time.start}",
+            expected=f"at least {windows.length}",
+            hint="train a later as-of, or declare shorter windows",
+        )
+    cut = len(keys) - windows.test
+    return SplitKeys(
+        train=tuple(keys[: windows.train]), validation=tuple(keys[windows.train : cut]), test=tuple(keys[cut:])
+    )
+
+
+def build_training_set(
+    pipeline: Pipeline, *, features: pl.DataFrame, labels: pl.DataFrame, keys: SplitKeys, as_of: datetime
+) -> TrainingSet:
+    """Join `features` with the `labels` known by `as_of`, drop repeated keys, and name each row's split.
+
+    Raises NoMatureLabels when a split is left without rows.
+    """
+    on = [*pipeline.key, "partition"]
+    unique = features.sort("partition", maintain_order=True).unique(on, keep="first", maintain_order=True)
+    known = labels.filter(pl.col("known_at") <= as_of).unique(on, keep="first", maintain_order=True)
+    frame = (
+        unique.join(known.select(*on, "label"), on=on, how="inner", maintain_order="left")
+        .with_columns(split=_split_of(keys))
+        .sort("event_time", maintain_order=True)
+    )
+    _check_splits(frame, keys, where=f"{pipeline.name} as of {as_of.isoformat()}")
+    return TrainingSet(
+        frame=frame,
+        content_hash=content_hash(frame),
+        immature=unique.height - frame.height,
+        duplicates=features.height - unique.height,
+    )
+
+
+def _split_of(keys: SplitKeys) -> pl.Expr:
+    names = {key: split for split in SPLITS for key in getattr(keys, split)}
+    return pl.col("partition").replace_strict(names, return_dtype=pl.String)
+
+
+def _check_splits(frame: pl.DataFrame, keys: SplitKeys, *, where: str) -> None:
+    present = set(frame.get_column("split").unique())
+    for split in SPLITS:
+        if split not in present:
+            raise NoMatureLabels(
+                f"no row of the {split} split has a label known by then",
+                where=where,
+                found=f"0 labelled rows in {_span(getattr(keys, split))}",
+                expected="at least one",
+                hint="check the label's expression and its known_at column, or train a later as-of",
+            )
+
+
+def _span(keys: Sequence[str]) -> str:
+    return keys[0] if len(keys) == 1 else f"{keys[0]} to {keys[-1]}"
+
+
+def blocked_in(keys: Iterable[str], available: Iterable[str]) -> list[str]:
+    """The partitions of a window that are missing or blocked; any one refuses the training."""
+    present = set(available)
+    return [key for key in keys if key not in present]
