@@ -86,7 +86,8 @@ class Pipeline:
     @cached_property
     def monitoring_time(self) -> Calendar:
         """The clock of the monitoring partitions."""
-        calendar = {"1h": Hourly, "1d": Daily, "1mo": Monthly}[self.monitoring.every]
+        clocks: dict[str, type[Hourly | Daily | Monthly]] = {"1h": Hourly, "1d": Daily, "1mo": Monthly}
+        calendar = clocks[self.monitoring.every]
         start = self.time.window(self.time.start).start
         end = self.time.window(self.time.end).end - timedelta(microseconds=1) if self.time.end else None
         blank = calendar(start="", event_time=self.time.event_time, timezone=self.time.timezone)
@@ -168,7 +169,9 @@ class Pipeline:
             if getattr(self.windows, part) < 1:
                 self._refuse(f"windows.{part}", getattr(self.windows, part), "at least 1 partition")
         if self.time.end and self.windows.length > len(self.time.keys(self.time.start, self.time.end)):
-            self._refuse("windows", self.windows.length, f"at most the partitions from {self.time.start} to {self.time.end}")
+            self._refuse(
+                "windows", self.windows.length, f"at most the partitions from {self.time.start} to {self.time.end}"
+            )
         names = [candidate.name for candidate in self.candidates]
         if len(set(names)) != len(names) or not names:
             self._refuse("candidates", names, "at least one candidate, each with a name of its own")

@@ -38,4 +38,3 @@ def label_rows(accepted: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
         known_at.alias("known_at"),
         pipeline.label.value.cast(pl.Float64).alias("label"),
     ).filter(pl.col("label").is_finite() & pl.col("known_at").is_not_null())
-

@@ -87,9 +87,7 @@ def cast_partition(frame: pl.DataFrame, schema: Schema, *, where: str) -> Cast:
     no number. `where` names the pipeline and partition in the message.
     """
     _match_names(frame, schema, where=where)
-    notes: list[str] = [
-        f"{name}: not declared, dropped" for name in frame.columns if name not in _source_names(schema)
-    ]
+    notes: list[str] = [f"{name}: not declared, dropped" for name in frame.columns if name not in _source_names(schema)]
     series: list[pl.Series] = []
     for name, column in schema.columns.items():
         raw = frame.get_column(column.source or name)
