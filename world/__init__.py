@@ -1,0 +1,1 @@
+"""World: a simulated upstream, a city that orders dinners."""
