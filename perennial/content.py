@@ -7,6 +7,7 @@ get the same hash, so that equal content makes no new revision.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
 
 import polars as pl
@@ -36,6 +37,9 @@ def _values(column: pl.Series) -> Iterable[bytes]:
         filled = column.fill_null("")
         yield filled.str.len_bytes().to_numpy().tobytes()
         yield "".join(filled.to_list()).encode()
+        return
+    if column.dtype.is_nested():
+        yield json.dumps(column.to_list(), default=str).encode()
         return
     if column.dtype in (pl.Boolean, pl.Null):
         yield column.cast(pl.UInt8).fill_null(0).to_numpy().tobytes()

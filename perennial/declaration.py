@@ -104,6 +104,11 @@ class Pipeline:
         canonical = json.dumps(_plain(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
+    def part_hash(self, *names: str) -> str:
+        """sha256 of some fields of the declaration: what a step applied."""
+        canonical = json.dumps([_plain(getattr(self, name)) for name in names], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
     def table(self, name: str) -> str:
         """Name of one of the pipeline's tables in the lake, such as `taxi_eta/landed`."""
         return f"{self.name}/{name}"
@@ -152,6 +157,10 @@ class Pipeline:
                 expected=error.expected,
                 hint=error.hint,
             ) from error
+        taken = {*self.key, *LAKE_COLUMNS}
+        for feature in self.checked_features:
+            if feature.name in taken:
+                self._refuse("features", feature.name, f"a name other than {', '.join(sorted(taken))}")
         for name in used:
             if not self.schema.columns[name].usable_in_features:
                 self._refuse(

@@ -11,11 +11,14 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
 from perennial.errors import FeatureError
+
+if TYPE_CHECKING:
+    from perennial.declaration import Pipeline
 
 FeatureKind = Literal["number", "category"]
 
@@ -82,6 +85,13 @@ def declare_features(expressions: Sequence[pl.Expr], schema: pl.Schema, *, where
 def featurize(frame: pl.DataFrame, features: Iterable[Feature]) -> pl.DataFrame:
     """The features of each row of `frame`: numbers as Float32, categories as String, nulls kept."""
     return frame.select(selection(features))
+
+
+def featurize_rows(accepted: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
+    """The rows of the features table: key, partition, both times, and one column a feature."""
+    return accepted.select(
+        *pipeline.key, "partition", "event_time", "known_at", *selection(pipeline.checked_features)
+    )
 
 
 def selection(features: Iterable[Feature]) -> list[pl.Expr]:

@@ -12,7 +12,6 @@ from typing import Any
 
 import polars as pl
 
-from perennial.content import content_hash
 from perennial.declaration import Pipeline
 from perennial.schema import cast_partition
 
@@ -38,7 +37,6 @@ class LandedPartition:
 
     partition: str
     frame: pl.DataFrame
-    content_hash: str
     notes: tuple[str, ...]
     """What was cast, column by column; nothing was lost."""
     provenance: Mapping[str, Any]
@@ -61,7 +59,6 @@ def land(pipeline: Pipeline, arrival: Arrival) -> LandedPartition:
     return LandedPartition(
         partition=key,
         frame=frame,
-        content_hash=content_hash(frame),
         notes=cast.notes,
         provenance=provenance(pipeline, arrival),
         known_at=known_at,

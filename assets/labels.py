@@ -1,0 +1,60 @@
+"""Labels: the outcome of every accepted row that has one, and since when it could be known."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from assets.describe import row_counts
+from assets.range_run import RangeRun, range_asset
+from perennial.declaration import Pipeline
+from perennial.labels import label_rows
+from perennial.lineage import inputs_of
+from perennial.stores.clock import Clock
+from perennial.stores.tables import Outcome, Tables
+
+
+def build_labels(pipeline: Pipeline) -> dg.AssetsDefinition:
+    """Build the labels asset of `pipeline`."""
+
+    @dg.multi_asset(
+        **range_asset(
+            pipeline,
+            "labels",
+            stage="labels",
+            deps=["accepted"],
+            description="The outcome of each accepted row, and the time from which one could know it.",
+        )
+    )
+    def labels(
+        context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]
+    ) -> Iterator[dg.Output[None]]:
+        run = RangeRun(context, pipeline, "labels")
+        accepted = run.upstream(tables, "accepted")
+        for keys in run.batches({key: record.rows for key, record in accepted.items()}):
+            rows = tables.read(pipeline, "accepted", keys)
+
+            labelled = label_rows(rows, pipeline)
+
+            outcomes = {key: Outcome(inputs=inputs_of(pipeline, "labels", accepted[key].content_hash)) for key in keys}
+            tables.save(pipeline, "labels", labelled, outcomes, at=clock.now())
+
+            parts = labelled.partition_by("partition", as_dict=True)
+            for key in keys:
+                part = parts.get((key,), labelled.clear())
+                run.written(key, row_counts(part.height) | _describe(part, accepted[key].rows))
+        yield from run.finish()
+
+    return labels
+
+
+def _describe(part: pl.DataFrame, accepted: int) -> dict[str, Any]:
+    if part.is_empty():
+        return {"labelled share": 0.0}
+    return {
+        "labelled share": part.height / max(accepted, 1),
+        "mean": float(part["label"].mean()),  # type: ignore[arg-type]
+        "median": float(part["label"].median()),  # type: ignore[arg-type]
+        "known until": str(part["known_at"].max()),
+    }

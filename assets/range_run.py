@@ -1,0 +1,167 @@
+"""Range run: many partitions in one run, where the fate of one does not touch its neighbours.
+
+Dagster stamps every partition of a range as materialized when the step ends well, and none when it
+fails (dagster-io/dagster#17836). Here each partition is reported by itself, as soon as it is written:
+a materialization and a passed check, or a failed check and the reason. Downstream steps of the same
+run still start and pass over what is blocked; the last asset of the run's selection fails with the
+list. `tests/assets/test_range_run.py` holds Dagster to the behaviour that this relies on.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
+
+from assets.partitioning import partitions_of
+from perennial.declaration import Pipeline
+from perennial.errors import PartitionBlocked
+from perennial.stores.operations import PartitionRecord
+from perennial.stores.tables import Tables
+from perennial.time import Calendar
+
+MAX_PARTITIONS = 64
+MAX_ROWS = 500_000
+"""A batch is one commit: large enough to be cheap, small enough to bound memory and lost work."""
+
+Metadata = Mapping[str, Any]
+
+
+def range_asset(  # noqa: PLR0913 - the parts of an asset's specification
+    pipeline: Pipeline,
+    *names: str,
+    stage: str,
+    description: str,
+    deps: Sequence[str] = (),
+    check: str | None = None,
+    check_description: str = "",
+    blocking: bool = True,
+    calendar: Calendar | None = None,
+    kinds: frozenset[str] = frozenset({"polars", "deltalake"}),
+    metadata: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Arguments of `dg.multi_asset` for one or more assets that are written together by a range run.
+
+    The check belongs to the first of `names`.
+    """
+    partitions = partitions_of(calendar or pipeline.time)
+    specs = [
+        dg.AssetSpec(
+            [pipeline.name, name],
+            deps=[[pipeline.name, dep] for dep in deps],
+            description=description,
+            group_name=f"{pipeline.name}_{stage}",
+            owners=[pipeline.owner],
+            tags={"pipeline": pipeline.name},
+            kinds=set(kinds),
+            partitions_def=partitions,
+            metadata={"dagster/table_name": pipeline.table(name), **(metadata or {})},
+        )
+        for name in names
+    ]
+    checks = [
+        dg.AssetCheckSpec(
+            check,
+            asset=[pipeline.name, names[0]],
+            description=check_description,
+            blocking=blocking,
+            partitions_def=partitions,
+        )
+    ]
+    return {
+        "name": f"{pipeline.name}__{names[0]}",
+        "specs": specs,
+        "check_specs": checks if check else [],
+        "can_subset": True,
+        "backfill_policy": dg.BackfillPolicy.single_run(),
+    }
+
+
+class RangeRun:
+    """One step over a range of partitions: what was written, what is blocked, and why."""
+
+    def __init__(self, context: dg.AssetExecutionContext, pipeline: Pipeline, *names: str, check: str | None = None):
+        self.context = context
+        self.pipeline = pipeline
+        self.names = names
+        self.check = check
+        self.keys = list(context.partition_keys)
+        self.blocked: dict[str, str] = {}
+
+    def batches(self, rows: Mapping[str, int]) -> Iterator[list[str]]:
+        """The keys of `rows` in order, in batches of at most 64 partitions or half a million rows."""
+        batch: list[str] = []
+        size = 0
+        for key in sorted(rows):
+            if batch and (len(batch) == MAX_PARTITIONS or size + rows[key] > MAX_ROWS):
+                yield batch
+                batch, size = [], 0
+            batch.append(key)
+            size += rows[key]
+        if batch:
+            yield batch
+
+    def upstream(self, tables: Tables, name: str) -> dict[str, PartitionRecord]:
+        """What upstream asset `name` recorded for the keys of this run; blocks those it did not pass."""
+        records = tables.records(self.pipeline, name)
+        for key in self.keys:
+            record = records.get(key)
+            if record is None:
+                self.block(key, f"{name} is missing: materialize it first")
+            elif record.status != "ok":
+                self.block(key, f"{name} is blocked: {record.reason}")
+        return {key: records[key] for key in self.keys if key not in self.blocked}
+
+    def written(self, key: str, metadata: Metadata, check_metadata: Metadata | None = None) -> None:
+        """Report that `key` of the first asset stands in the lake, and that its check passed."""
+        self.materialized(key, metadata, self.names[0])
+        self._evaluate(key, passed=True, metadata=check_metadata or {})
+
+    def materialized(self, key: str, metadata: Metadata, name: str) -> None:
+        """Report that `key` of asset `name` stands in the lake."""
+        self.context.log_event(
+            dg.AssetMaterialization([self.pipeline.name, name], partition=key, metadata=dict(metadata))
+        )
+
+    def block(self, key: str, reason: str, check_metadata: Metadata | None = None) -> None:
+        """Report that `key` is blocked, and why; its neighbours go on."""
+        self.blocked[key] = reason
+        self.context.log.error(f"{self.pipeline.name} {key}: {self.names[0]} is blocked: {reason}")
+        self._evaluate(key, passed=False, metadata={"reason": reason, **(check_metadata or {})})
+
+    def finish(self) -> Iterator[dg.Output[None]]:
+        """End the step; raise PartitionBlocked when something is blocked and nobody downstream will say so."""
+        if self.blocked and self._is_last():
+            listed = "; ".join(f"{key} ({reason})" for key, reason in sorted(self.blocked.items()))
+            raise PartitionBlocked(
+                f"{len(self.blocked)} of {len(self.keys)} partitions are blocked: {listed}",
+                where=f"{self.pipeline.name} {self.names[0]}",
+                hint="the others were written; mend the source or the rule and run the blocked ones again",
+            )
+        for key in self.context.selected_asset_keys:
+            yield dg.Output(
+                None, output_name="__".join(key.path), metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
+            )
+
+    def _evaluate(self, key: str, *, passed: bool, metadata: Metadata) -> None:
+        if self.check is None:
+            return
+        self.context.log_event(
+            dg.AssetCheckEvaluation(
+                asset_key=dg.AssetKey([self.pipeline.name, self.names[0]]),
+                check_name=self.check,
+                passed=passed,
+                partition=key,
+                metadata=dict(metadata),
+                severity=dg.AssetCheckSeverity.ERROR,
+                blocking=True,
+            )
+        )
+
+    def _is_last(self) -> bool:
+        """Whether no asset downstream of this one runs in the same run."""
+        layer = self.context.job_def.asset_layer
+        running = layer.executable_asset_keys
+        mine = {dg.AssetKey([self.pipeline.name, name]) for name in self.names}
+        downstream = {child for key in mine for child in layer.asset_graph.get(key).child_keys}
+        return not (downstream & set(running) - mine)

@@ -1,0 +1,165 @@
+"""Training: the rows of one as-of, a model a candidate, and the one selected."""
+
+import json
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from assets.as_of import as_of_asset, key_of, span
+from assets.describe import picture, row_counts, table
+from assets.partitioning import window_mapping
+from assets.recording import candidate_record
+from perennial.candidates.base import Candidate
+from perennial.declaration import Pipeline
+from perennial.fitting import Trial, answers, choose, fit_again, fit_candidate
+from perennial.stores.artifacts import Artifacts
+from perennial.stores.clock import Clock
+from perennial.stores.code import Code
+from perennial.stores.parquet import from_parquet, to_parquet
+from perennial.stores.tables import Outcome, Tables
+from perennial.stores.tracking import Tracking
+from perennial.stores.windows import collect_training_set, held_out_rows
+
+
+def build_training_set(pipeline: Pipeline) -> dg.AssetsDefinition:
+    """Build the training_set asset of `pipeline`."""
+    window = window_mapping(pipeline)
+
+    @dg.asset(
+        **as_of_asset(
+            pipeline,
+            "training_set",
+            stage="training",
+            deps=[
+                dg.AssetDep(key_of(pipeline, "features"), partition_mapping=window),
+                dg.AssetDep(key_of(pipeline, "labels"), partition_mapping=window),
+            ],
+            kinds={"polars", "deltalake"},
+        )
+    )
+    def training_set(
+        context: dg.AssetExecutionContext,
+        tables: dg.ResourceParam[Tables],
+        artifacts: dg.ResourceParam[Artifacts],
+        clock: dg.ResourceParam[Clock],
+    ) -> dg.MaterializeResult[None]:
+        """Rows to fit and judge as of an instant: only labels known by then, train before validation before test."""
+        as_of = context.partition_key
+        window = collect_training_set(tables, pipeline, as_of)
+
+        held_out = held_out_rows(tables, pipeline, window)
+
+        outcome = Outcome(inputs=window.inputs, provenance=window.manifest, known_at=window.as_of)
+        record = tables.save(pipeline, "training_set", window.table, {as_of: outcome}, at=clock.now())[as_of]
+        artifacts.put(pipeline.name, as_of, "training_set", {name: to_parquet(f) for name, f in held_out.items()})
+
+        counts = window.training_set.frame.group_by("split", maintain_order=True).agg(
+            rows=pl.len(), mean_label=pl.col("label").mean(), first=pl.col("event_time").min(), last=pl.col("event_time").max()
+        )
+        return dg.MaterializeResult(
+            metadata={
+                **row_counts(record.rows),
+                "as_of": window.as_of.isoformat(),
+                "splits": table(counts.to_dicts()),
+                **span(window.keys),
+                "labels not yet known": window.training_set.immature,
+                "duplicates dropped": window.training_set.duplicates,
+                "content_hash": record.content_hash,
+                "table_version": record.table_version,
+            }
+        )
+
+    return training_set
+
+
+def build_candidate(pipeline: Pipeline, candidate: Candidate) -> dg.AssetsDefinition:
+    """Build the asset of one candidate of `pipeline`."""
+
+    @dg.asset(
+        **as_of_asset(
+            pipeline,
+            candidate.name,
+            stage="training",
+            deps=[key_of(pipeline, "training_set")],
+            kinds={"onnx", "mlflow"},
+            description=f"{type(candidate).__name__} fitted on train, measured on validation, exported to ONNX.",
+        )
+    )
+    def trained(
+        context: dg.AssetExecutionContext,
+        tables: dg.ResourceParam[Tables],
+        artifacts: dg.ResourceParam[Artifacts],
+        tracking: dg.ResourceParam[Tracking],
+        code: dg.ResourceParam[Code],
+        clock: dg.ResourceParam[Clock],
+    ) -> dg.MaterializeResult[None]:
+        as_of, started = context.partition_key, clock.now()
+        rows = tables.read(pipeline, "training_set", [as_of])
+        golden = from_parquet(artifacts.get(pipeline.name, as_of, "training_set")["golden.parquet"])
+
+        trial = fit_candidate(pipeline, candidate, rows)
+        # A baseline is judged beside the shipped model, so it learns from the same rows.
+        final = fit_again(pipeline, candidate, rows, rounds=trial.fitted.rounds) if candidate.baseline else trial.fitted
+
+        files = {
+            "model.onnx": final.to_onnx(),
+            "answers.parquet": to_parquet(pl.DataFrame({"prediction": answers(final, golden, pipeline)})),
+            "trial.json": json.dumps({"metrics": trial.metrics, "rounds": trial.fitted.rounds}).encode(),
+        }
+        artifacts.put(pipeline.name, as_of, candidate.name, files)
+        record = candidate_record(context, pipeline, candidate, trial, tables, code, started, clock.now())
+        recorded = tracking.record(record)
+
+        return dg.MaterializeResult(metadata=_describe(trial, recorded.url, record.artifacts))
+
+    return trained
+
+
+def build_selected(pipeline: Pipeline) -> dg.AssetsDefinition:
+    """Build the selected asset of `pipeline`."""
+
+    @dg.asset(
+        **as_of_asset(
+            pipeline,
+            "selected",
+            stage="training",
+            deps=[key_of(pipeline, candidate.name) for candidate in pipeline.candidates],
+            kinds={"onnx"},
+        )
+    )
+    def selected(
+        context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables], artifacts: dg.ResourceParam[Artifacts]
+    ) -> dg.MaterializeResult[None]:
+        """The candidate with the least validation error, fitted again on train and validation: this one ships."""
+        as_of = context.partition_key
+        rows = tables.read(pipeline, "training_set", [as_of])
+        held_out = artifacts.get(pipeline.name, as_of, "training_set")
+        trials = {c.name: json.loads(artifacts.get(pipeline.name, as_of, c.name)["trial.json"]) for c in pipeline.candidates}
+
+        name = choose(pipeline, {candidate: trial["metrics"] for candidate, trial in trials.items()})
+        candidate = next(candidate for candidate in pipeline.candidates if candidate.name == name)
+        fitted = fit_again(pipeline, candidate, rows, rounds=trials[name]["rounds"])
+
+        golden, sample = from_parquet(held_out["golden.parquet"]), from_parquet(held_out["sample.parquet"])
+        files = {
+            "model.onnx": fitted.to_onnx(),
+            "golden.parquet": to_parquet(golden.with_columns(prediction=answers(fitted, golden, pipeline))),
+            "reference.parquet": to_parquet(sample.with_columns(prediction=answers(fitted, sample, pipeline))),
+            "choice.json": json.dumps({"candidate": name, "rounds": trials[name]["rounds"], "metrics": trials[name]["metrics"]}).encode(),
+        }
+        artifacts.put(pipeline.name, as_of, "selected", files)
+
+        compared = [{"candidate": ("**" + n + "**") if n == name else n, **t["metrics"]} for n, t in trials.items()]
+        return dg.MaterializeResult(metadata={"candidate": name, "candidates": table(compared)})
+
+    return selected
+
+
+def _describe(trial: Trial, url: str | None, pictures: Any) -> dict[str, Any]:
+    return {
+        **trial.metrics,
+        "rounds": trial.fitted.rounds or 0,
+        "mlflow": dg.MetadataValue.url(url) if url else "MLflow is not reachable; the record follows later",
+        **{name.removesuffix(".png"): picture(png, name) for name, png in pictures.items() if name.endswith(".png")},
+    }

@@ -1,0 +1,1 @@
+"""Pipelines: one module for each machine-learning product, discovered by `pipelines.definitions`."""

@@ -1,0 +1,80 @@
+"""Discovery: every pipeline declared in a folder, and every module that does not load."""
+
+import importlib.util
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from perennial.declaration import Pipeline
+from perennial.errors import DeclarationError
+
+FOLDER = Path(__file__).parent
+NOT_PIPELINES = frozenset({"__init__", "definitions", "discovery"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """A module that does not load, and why."""
+
+    name: str
+    error: str
+    trace: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discovered:
+    """What a folder of declarations holds."""
+
+    pipelines: tuple[Pipeline, ...]
+    broken: tuple[Broken, ...]
+
+    def named(self, name: str) -> Pipeline:
+        """The pipeline `name`. Raises DeclarationError with the names there are."""
+        for pipeline in self.pipelines:
+            if pipeline.name == name:
+                return pipeline
+        for module in self.broken:
+            if module.name == name:
+                raise DeclarationError("the declaration does not load", where=f"pipelines/{name}.py", found=module.error)
+        raise DeclarationError(
+            "no such pipeline", where="pipelines", found=repr(name), expected=", ".join(p.name for p in self.pipelines)
+        )
+
+
+def discover(folder: Path = FOLDER) -> Discovered:
+    """The pipelines of every module in `folder`, in order of their names.
+
+    A module that fails to import, declares no pipeline, or takes a name that is taken is reported as
+    broken; the others load.
+    """
+    pipelines: dict[str, Pipeline] = {}
+    broken: list[Broken] = []
+    for path in sorted(folder.glob("*.py")):
+        if path.stem in NOT_PIPELINES:
+            continue
+        try:
+            for pipeline in _declared_in(path):
+                if pipeline.name in pipelines:
+                    raise DeclarationError(
+                        "the name is taken by another pipeline", where=f"pipelines/{path.name}", found=repr(pipeline.name),
+                        expected="a name of its own",
+                    )
+                pipelines[pipeline.name] = pipeline
+        except Exception as error:  # noqa: BLE001 - whatever a user's module raises must not stop the others
+            broken.append(Broken(name=path.stem, error=f"{type(error).__name__}: {error}", trace=traceback.format_exc()))
+    return Discovered(pipelines=tuple(pipelines[name] for name in sorted(pipelines)), broken=tuple(broken))
+
+
+def _declared_in(path: Path) -> list[Pipeline]:
+    name = f"pipelines.{path.stem}" if path.parent == FOLDER else f"_declared_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    declared = [value for value in vars(module).values() if isinstance(value, Pipeline)]
+    if not declared:
+        raise DeclarationError("no pipeline is declared", where=f"pipelines/{path.name}", expected="name = Pipeline(...)")
+    return list({id(pipeline): pipeline for pipeline in declared}.values())

@@ -1,0 +1,1 @@
+"""Resources: the stores of `perennial.stores`, configured for Dagster."""

@@ -1,0 +1,58 @@
+"""Stores: each one of `perennial.stores` as a Dagster resource.
+
+Every default is the embedded one under PERENNIAL_HOME. Paths and addresses come from the environment
+of the process, never from run configuration, which whoever launches a run may write.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import dagster as dg
+
+from perennial.settings import CLONE, Home, find_home
+from perennial.stores.artifacts import Artifacts
+from perennial.stores.bundles import BundleStore
+from perennial.stores.clock import Clock
+from perennial.stores.code import Code
+from perennial.stores.lakehouse import Lakehouse
+from perennial.stores.operations import Operations
+from perennial.stores.sources import SourceFiles
+from perennial.stores.tables import Tables
+from perennial.stores.tracking import Tracking
+
+
+def open_operations(home: Home) -> Operations:
+    """The operations database, at its newest schema."""
+    home.root.mkdir(parents=True, exist_ok=True)
+    operations = Operations(home.operations_url)
+    operations.migrate()
+    return operations
+
+
+def open_tables(home: Home) -> Tables:
+    """The lake's tables and their manifest."""
+    return Tables(lakehouse=Lakehouse(root=home.lake), operations=open_operations(home))
+
+
+STORES: Mapping[str, Callable[[Home], Any]] = {
+    "home": lambda home: home,
+    "operations": open_operations,
+    "tables": open_tables,
+    "sources": lambda home: SourceFiles(home=home.root),
+    "artifacts": lambda home: Artifacts(home.root / "artifacts"),
+    "bundles": lambda home: BundleStore(home.bundles),
+    "tracking": lambda home: Tracking(home.mlflow_url, home.tracking),
+    "code": lambda _: Code(root=CLONE),
+    "clock": lambda _: Clock(),
+}
+"""What an asset or sensor may ask for by name, and how it is opened."""
+
+
+def resources() -> dict[str, dg.ResourceDefinition]:
+    """The stores as resources, opened when a run first needs them."""
+    return {name: _resource(opener) for name, opener in STORES.items()}
+
+
+def _resource(opener: Callable[[Home], Any]) -> dg.ResourceDefinition:
+    return dg.ResourceDefinition(lambda _: opener(find_home(os.environ)), description=opener.__doc__)
