@@ -1,0 +1,56 @@
+"""Fixtures and rules of every test: a home of its own, telemetry off, and no quiet skip in CI."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+
+from perennial.settings import Home, home_at, turn_telemetry_off
+
+turn_telemetry_off(os.environ)
+
+MUST_RUN = ("browser", "real_data", "daemon")
+"""Markers whose tests may skip on a laptop, but never in CI."""
+
+hypothesis_settings.register_profile("perennial", deadline=None, derandomize=True, print_blob=True)
+hypothesis_settings.load_profile("perennial")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """Return an empty home that nothing else uses."""
+    return home_at(tmp_path / "home")
+
+
+@pytest.fixture(autouse=True)
+def _state_of_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep tests off the developer's own state."""
+    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home" / "dagster"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the folder of the real months, or skip with the reason."""
+    named = os.environ.get("PERENNIAL_REAL_DATA")
+    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not (folder / "green_taxi").is_dir():
+        pytest.skip(f"no green_taxi months in {folder}; set PERENNIAL_REAL_DATA")
+    return folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skip of a test that must run into a failure when PERENNIAL_CI=1."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("PERENNIAL_CI") == "1":
+        marks = [name for name in MUST_RUN if item.get_closest_marker(name)]
+        if marks:
+            report.outcome = "failed"
+            why = f"skipped under PERENNIAL_CI=1, though marked {', '.join(marks)}"
+            report.longrepr = f"{item.nodeid}: {why}: {report.longrepr}"
+    return report
