@@ -111,6 +111,22 @@ def measure_name(declared: Expectation) -> str:
     }[declared.kind]
 
 
+def measures(accepted: pl.DataFrame, counts: pl.DataFrame, declared: Sequence[Expectation]) -> pl.DataFrame:
+    """What the partition expectations measure, a column each (`measure_name`), a row for each of `counts`.
+
+    `counts` has `partition` and its `landed`, `accepted` and `quarantined` rows.
+    """
+    of_column = {
+        measure_name(e): x.mean() if e.kind == "mean_between" else x.is_not_null().mean()
+        for e, x in ((e, pl.col(e.columns[0])) for e in declared if e.kind in ("mean_between", "share_not_null"))
+    }
+    by_partition = accepted.group_by("partition").agg(**of_column)
+    return counts.join(by_partition, on="partition", how="left", maintain_order="left").with_columns(
+        pl.col("accepted").cast(pl.Float64).alias("accepted rows"),
+        (pl.col("quarantined") / pl.col("landed")).alias("share of landed rows in quarantine"),
+    )
+
+
 def partition_windows(partitions: pl.Series, calendar: Calendar) -> pl.DataFrame:
     """Wall-clock `start` and `end` of each of the `partitions`, in the calendar's timezone."""
     windows = [(key, *_wall_clock(key, calendar)) for key in partitions.unique()]
@@ -128,30 +144,27 @@ def unexpected_rows(frame: pl.DataFrame, claims: Sequence[Claim]) -> list[np.nda
 
     if not claims or not frame.height:
         return [np.empty(0, dtype=np.int64) for _ in claims]
-    results = validate(frame, claims)
+    results = validate(frame, claims).results
     return [np.unique(np.asarray(r.result["unexpected_index_list"], dtype=np.int64)) for r in results]
 
 
-def validate(frame: pl.DataFrame, claims: Sequence[Claim]) -> list[Any]:
-    """Great Expectations' own result for each claim about `frame`, in order."""
-    return list(validate_suite(frame, claims).results)
+def validate(frame: pl.DataFrame, claims: Sequence[Claim], result_format: Mapping[str, Any] = COMPLETE) -> Any:
+    """Great Expectations' own result of validating `frame` against the suite of `claims`, in their order.
 
-
-def validate_suite(frame: pl.DataFrame, claims: Sequence[Claim], *, name: str = "claims") -> Any:
-    """Great Expectations' own result for the suite of `claims` about `frame`.
-
-    Raises DeclarationError for a claim that cannot be evaluated on its column.
+    Its `result_format` decides how many failing rows it names. Raises DeclarationError for a claim
+    that cannot be evaluated on its column.
     """
     gx, batch_definition = _great_expectations()
     import great_expectations.expectations as gxe
 
     expectations = [
-        getattr(gxe, claim.native)(**claim.arguments, meta={"claim": position}) for position, claim in enumerate(claims)
+        getattr(gxe, claim.native)(**claim.arguments, meta={"claim": position, "declared": claim.declared.claim})
+        for position, claim in enumerate(claims)
     ]
-    suite = gx.ExpectationSuite(name=name, expectations=expectations)
+    suite = gx.ExpectationSuite(name="claims", expectations=expectations)
     data = _to_pandas(frame.select(_distinct(claims)))
     with _one_at_a_time:
-        found = batch_definition.get_batch({"dataframe": data}).validate(suite, result_format=COMPLETE)
+        found = batch_definition.get_batch({"dataframe": data}).validate(suite, result_format=dict(result_format))
     found.results.sort(key=lambda result: result.expectation_config.meta["claim"])
     for claim, result in zip(claims, found.results, strict=True):
         _refuse_failed(claim, result)
@@ -183,7 +196,7 @@ def _great_expectations() -> tuple[Any, Any]:
 
 
 def _refuse_failed(claim: Claim, result: Any) -> None:
-    if "unexpected_index_list" in result.result:
+    if "unexpected_count" in result.result:
         return
     raised = [info for info in result.exception_info.values() if isinstance(info, dict)] or [result.exception_info]
     raise DeclarationError(

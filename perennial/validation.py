@@ -16,6 +16,7 @@ from perennial.expectations import Expectation, Level
 from perennial.suites import (
     measure_claims,
     measure_name,
+    measures,
     partition_windows,
     row_claim,
     unexpected_rows,
@@ -161,7 +162,8 @@ def _examples(frame: pl.DataFrame, columns: Sequence[str], mask: pl.Series) -> d
     """The first failing rows of each partition."""
     if not mask.any():
         return {}
-    numbered = frame.select("partition", pl.int_range(pl.len()).over("partition").alias("row"), *columns).filter(mask)
+    number = pl.int_range(pl.len()).over("partition").alias("row")
+    numbered = frame.select("partition", number, *dict.fromkeys(columns)).filter(mask)
     first = numbered.group_by("partition", maintain_order=True).head(EXAMPLES)
     return {
         str(key): tuple(part.drop("partition").iter_rows(named=True))
@@ -183,7 +185,7 @@ def _judge(
 ) -> dict[str, tuple[ExpectationResult, ...]]:
     declared = [expectation for expectation in expectations if expectation.level == "partition"]
     found: dict[str, list[ExpectationResult]] = {key: [] for key in counts["partition"]}
-    measured = _measures(accepted, counts, declared)
+    measured = measures(accepted, counts, declared)
     claims = [claim for e in declared if e.kind != "unique" for claim in measure_claims(e)]
     failed = {id(e): set[int]() for e in declared}
     for claim, rows in zip(claims, unexpected_rows(measured, claims), strict=True):
@@ -200,24 +202,6 @@ def _judge(
                 )
             )
     return {key: tuple(results) for key, results in found.items()}
-
-
-def _measures(accepted: pl.DataFrame, counts: pl.DataFrame, declared: Sequence[Expectation]) -> pl.DataFrame:
-    """One row a partition, in the order of `counts`, with a column for every measure."""
-    measures = {
-        measure_name(e): pl.col(e.columns[0]).mean() if e.kind == "mean_between" else _share_present(e.columns[0])
-        for e in declared
-        if e.kind in ("mean_between", "share_not_null")
-    }
-    by_partition = accepted.group_by("partition").agg(**measures)
-    return counts.join(by_partition, on="partition", how="left", maintain_order="left").with_columns(
-        pl.col("accepted").cast(pl.Float64).alias("accepted rows"),
-        (pl.col("quarantined") / pl.col("landed")).alias("share of landed rows in quarantine"),
-    )
-
-
-def _share_present(column: str) -> pl.Expr:
-    return pl.col(column).is_not_null().mean()
 
 
 def _add_unique(
