@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from perennial.errors import SourceError
-from world.minutes import CAR, SCOOTER, VEHICLES, Rides, draw_minutes
+from world.chance import even, even_choice, even_normal
+from world.minutes import BIKE, CAR, SCOOTER, VEHICLES, Rides, draw_minutes
 from world.places import ZONES, Places, draw_places
 from world.weather import CODES, Weather, draw_weather
 
@@ -25,9 +26,13 @@ FIRST_DAY = date(2024, 1, 1)
 LAST_DAY = date(2025, 12, 31)
 DRIFT_START = date(2024, 3, 4)
 RIVERSIDE = "riverside"
-RIVERSIDE_SLOWNESS = 2.3
+RIVERSIDE_SLOWNESS = 1.9
 """The bridge is closed: each of its kilometres goes over a congested detour."""
 ORDERS_BY_WEEKDAY = (330, 340, 360, 390, 470, 510, 440)
+MEALS = (0.3, 0.58, 0.12)
+"""Shares of lunch, dinner and whatever is between."""
+ITEMS = (0.17, 0.3, 0.26, 0.16, 0.07, 0.03, 0.01)
+"""Shares of orders of 1 to 7 items."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,22 +62,43 @@ class City:
         check_day(day)
         rng = self.rng(day, 0)
         weather = draw_weather(day, rng)
+        rides = self._draw_rides(day, weather, rng)
+        return _frame(day, rides, draw_minutes(rides, rng), weather, self.places)
+
+    def _draw_rides(self, day: date, weather: Weather, rng: np.random.Generator) -> Rides:
+        import numpy as np
+
         hours = _draw_hours(day, rng)
-        restaurant, zone, distance = self._draw_ways(len(hours), rng)
+        count = len(hours)
+        restaurant, zone, distance = self._draw_ways(count, rng)
         slowness = self.places.slowness[zone]
         if self.drifted(day):
             far, distance = _draw_riverside(distance, self.rng(day, 1))
             zone[far], slowness[far] = len(ZONES), RIVERSIDE_SLOWNESS
-        rides = _draw_rides(day, hours, weather, self.places.kitchen[restaurant], slowness, distance, rng)
-        return _frame(day, hours, draw_minutes(rides, rng), rides, restaurant, zone, weather, self.places)
+        busy = np.exp(-((hours - 12.8) ** 2) / 1.5) + np.exp(-((hours - 19.2) ** 2) / 2.5)
+        mood = even(count, rng) - 0.06 * (distance - 3.0)
+        return Rides(
+            hours=hours,
+            restaurant=restaurant,
+            zone=zone,
+            kitchen=self.places.kitchen[restaurant],
+            slowness=slowness,
+            distance=distance,
+            vehicle=np.select([mood < 0.3, mood < 0.6], [CAR, SCOOTER], default=BIKE),
+            weather=weather.code[hours.astype(int)],
+            rush=(hours >= 16.5) & (hours < 19.0) & (day.weekday() < 5),
+            open_orders=rng.poisson(2.0 + 8.0 * busy),
+            items=1 + even_choice(count, ITEMS, rng),
+            courier_deliveries=np.floor(500 * even(count, rng)).astype(int),
+        )
 
     def _draw_ways(self, count: int, rng: np.random.Generator) -> tuple[Any, Any, Any]:
         """Restaurant, zone and kilometres of each order."""
         import numpy as np
 
-        restaurant = rng.choice(len(self.places.popularity), count, p=self.places.popularity)
-        zone = (rng.random(count)[:, None] > self.places.reach[restaurant]).sum(axis=1).clip(0, len(ZONES) - 1)
-        distance = self.places.distance[restaurant, zone] * rng.uniform(0.6, 1.4, count)
+        restaurant = even_choice(count, self.places.popularity, rng)
+        zone = (even(count, rng)[:, None] > self.places.reach[restaurant]).sum(axis=1).clip(0, len(ZONES) - 1)
+        distance = self.places.distance[restaurant, zone] * (0.6 + 0.8 * even(count, rng))
         return restaurant, zone, np.round(distance.clip(0.3, 7.5), 2)
 
 
@@ -92,9 +118,9 @@ def _draw_hours(day: date, rng: np.random.Generator) -> Any:
     import numpy as np
 
     count = int(ORDERS_BY_WEEKDAY[day.weekday()] * rng.uniform(0.93, 1.07))
-    lunch, dinner, between = rng.normal(12.8, 0.8, count), rng.normal(19.0, 1.4, count), rng.uniform(11, 23, count)
-    meal = rng.random(count)
-    hours = np.select([meal < 0.3, meal < 0.88], [lunch, dinner], default=between).clip(11.0, 23.3)
+    lunch, dinner = 12.8 + 0.8 * even_normal(count, rng), 19.0 + 1.4 * even_normal(count, rng)
+    between = 11.0 + 12.0 * even(count, rng)
+    hours = np.choose(even_choice(count, MEALS, rng), [lunch, dinner, between]).clip(11.0, 23.3)
     return np.sort(hours)
 
 
@@ -104,54 +130,30 @@ def _draw_riverside(distance: Any, rng: np.random.Generator) -> tuple[Any, Any]:
 
     count = len(distance)
     far = rng.permutation(count) < round(count * rng.uniform(0.37, 0.43))
-    return far, np.where(far, np.round(rng.uniform(6.0, 14.0, count), 2), distance)
+    return far, np.where(far, np.round(6.0 + 8.0 * even(count, rng), 2), distance)
 
 
-def _draw_rides(
-    day: date, hours: Any, weather: Weather, kitchen: Any, slowness: Any, distance: Any, rng: np.random.Generator
-) -> Rides:
+def _frame(day: date, rides: Rides, minutes: Any, weather: Weather, places: Places) -> pl.DataFrame:
     import numpy as np
 
-    count = len(hours)
-    busy = np.exp(-((hours - 12.8) ** 2) / 1.5) + np.exp(-((hours - 19.2) ** 2) / 2.5)
-    mood = rng.random(count) - 0.06 * (distance - 3.0)
-    return Rides(
-        kitchen=kitchen,
-        slowness=slowness,
-        distance=distance,
-        vehicle=np.select([mood < 0.3, mood < 0.6], [CAR, SCOOTER], default=0),
-        weather=weather.code[hours.astype(int)],
-        rush=(hours >= 16.5) & (hours < 19.0) & (day.weekday() < 5),
-        open_orders=rng.poisson(2.0 + 8.0 * busy),
-        items=1 + rng.poisson(1.8, count),
-        courier_deliveries=rng.integers(0, 500, count),
-    )
-
-
-def _frame(
-    day: date, hours: Any, minutes: Any, rides: Rides, restaurant: Any, zone: Any, weather: Weather, places: Places
-) -> pl.DataFrame:
-    import numpy as np
-
-    hour = hours.astype(int)
-    ordered = pl.lit(datetime.combine(day, time())) + pl.duration(seconds=pl.Series((hours * 3600).astype(int)))
-    return pl.DataFrame(
-        {
-            "order_id": [f"{day:%Y%m%d}-{number:04d}" for number in range(len(hours))],
-            "restaurant": np.take(places.restaurant_names, restaurant),
-            "zone": np.take([*ZONES, RIVERSIDE], zone),
-            "cuisine": np.take(places.cuisines, restaurant),
-            "courier_vehicle": np.take(VEHICLES, rides.vehicle),
-            "weather": np.take(CODES, rides.weather),
-            "temperature_c": pl.Series(weather.temperature[hour]).set(pl.Series(~weather.measured[hour]), None),
-            "distance_km": rides.distance,
-            "items": rides.items.astype(np.int64),
-            "open_orders": rides.open_orders.astype(np.int64),
-            "courier_deliveries": rides.courier_deliveries.astype(np.int64),
-        }
-    ).with_columns(
-        ordered_at=ordered.cast(pl.Datetime("us")),
-        delivered_at=(ordered + pl.duration(seconds=pl.Series((minutes * 60).round().astype(int)))).cast(
-            pl.Datetime("us")
-        ),
+    hour = rides.hours.astype(int)
+    ordered = pl.Series((rides.hours * 3600).astype(int))
+    columns = {
+        "order_id": [f"{day:%Y%m%d}-{number:04d}" for number in range(len(hour))],
+        "restaurant": np.take(places.restaurant_names, rides.restaurant),
+        "zone": np.take([*ZONES, RIVERSIDE], rides.zone),
+        "cuisine": np.take(places.cuisines, rides.restaurant),
+        "courier_vehicle": np.take(VEHICLES, rides.vehicle),
+        "weather": np.take(CODES, rides.weather),
+        "temperature_c": pl.Series(weather.temperature[hour]).set(pl.Series(~weather.measured[hour]), None),
+        "distance_km": rides.distance,
+        "items": rides.items.astype(np.int64),
+        "open_orders": rides.open_orders.astype(np.int64),
+        "courier_deliveries": rides.courier_deliveries.astype(np.int64),
+        "ordered_at": ordered,
+        "delivered_at": ordered + pl.Series((minutes * 60).round().astype(int)),
+    }
+    midnight = pl.lit(datetime.combine(day, time())).cast(pl.Datetime("us"))
+    return pl.DataFrame(columns).with_columns(
+        (midnight + pl.duration(seconds=pl.col(name))).alias(name) for name in ("ordered_at", "delivered_at")
     )

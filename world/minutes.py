@@ -26,8 +26,12 @@ SHORTEST, LONGEST = 20.0, 90.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rides:
-    """What a day's minutes depend on, an array each, one value an order."""
+    """A day's orders as their couriers meet them, an array each, one value an order."""
 
+    hours: np.ndarray[Any, Any]
+    """Of the order, since midnight."""
+    restaurant: np.ndarray[Any, Any]
+    zone: np.ndarray[Any, Any]
     kitchen: np.ndarray[Any, Any]
     slowness: np.ndarray[Any, Any]
     distance: np.ndarray[Any, Any]
@@ -51,4 +55,5 @@ def draw_minutes(rides: Rides, rng: np.random.Generator) -> np.ndarray[Any, Any]
     pace = pace * np.where(rides.rush, np.take(IN_RUSH, rides.vehicle), 1.0)
     novice = np.where(rides.courier_deliveries < 60, 3.0, 0.0)
     noise = rng.normal(0.0, 2.6, len(pace)) + rng.exponential(1.2, len(pace))
-    return np.clip(cooking + rides.distance * pace + novice + noise, SHORTEST, LONGEST)
+    minutes: np.ndarray[Any, Any] = cooking + rides.distance * pace + novice + noise
+    return minutes.clip(SHORTEST, LONGEST)

@@ -49,7 +49,7 @@ def draw_places(seed: int) -> Places:
         restaurant_names=[f"{CUISINES[i % len(CUISINES)]}_{i + 1:02d}" for i in range(RESTAURANTS)],
         cuisines=[CUISINES[i % len(CUISINES)] for i in range(RESTAURANTS)],
         popularity=popularity / popularity.sum(),
-        kitchen=rng.permutation(np.linspace(8.0, 17.0, RESTAURANTS)),
+        kitchen=rng.permutation(np.linspace(9.0, 18.0, RESTAURANTS)),
         slowness=rng.permutation(np.linspace(0.65, 1.45, len(ZONES))),
         reach=np.cumsum(closeness / closeness.sum(axis=1, keepdims=True), axis=1),
         distance=distance,
