@@ -96,6 +96,13 @@ class Calendar:
             found.insert(0, self.key_of(start - timedelta(microseconds=1)))
         return found
 
+    def overlapping(self, span: Window) -> list[str]:
+        """The keys of the declared partitions that share time with `span`, in order."""
+        first = max(self.key_of(span.start), self.start)
+        last = self.key_of(span.end - timedelta(microseconds=1))
+        last = min(last, self.end) if self.end else last
+        return self.keys(first, last) if first <= last else []
+
     def complete_keys(self, now: datetime) -> list[str]:
         """Every declared key whose `known_at` has passed at `now`, in order."""
         last = self.end or self.key_of(now)
@@ -115,9 +122,12 @@ class Calendar:
         return pl.coalesce(zoned, skipped).dt.convert_time_zone("UTC")
 
     def _parse(self, key: str) -> datetime:
-        local = datetime.strptime(key, self.key_format)  # noqa: DTZ007 - local wall clock by design
+        try:
+            local = datetime.strptime(key, self.key_format)  # noqa: DTZ007 - local wall clock by design
+        except ValueError as error:
+            raise ValueError(f"partition key {key!r} is not of the form {self.key_format}: {error}") from error
         if local.strftime(self.key_format) != key:
-            raise ValueError(f"partition key {key!r} is not of the form {self.key_format!r}")
+            raise ValueError(f"partition key {key!r} is not of the form {self.key_format}")
         return local
 
     def _instant(self, local: datetime) -> datetime:

@@ -1,0 +1,73 @@
+"""Manifest: what a bundle says of itself, so that everything about a served model can be found again.
+
+The same training gives the same bytes: there is no clock in it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from perennial.declaration import Pipeline
+
+
+def describe_bundle(
+    pipeline: Pipeline, *, as_of: str, candidate: str, code: str, training_set: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The manifest of the bundle made as of partition `as_of` from a training set's own manifest."""
+    objective = pipeline.objective
+    return {
+        "pipeline": pipeline.name,
+        "candidate": candidate,
+        "objective": {"metric": objective.metric, "unit": objective.unit, "goal": objective.goal},
+        "as_of": as_of,
+        "declaration_hash": pipeline.hash,
+        "code": code,
+        "polars_version": pl.__version__,
+        "windows": {split: list(keys) for split, keys in training_set["windows"].items()},
+        "training_set": {name: training_set[name] for name in ("content_hash", "rows", "fitted_rows", "table_versions")},
+    }
+
+
+def describe_features(pipeline: Pipeline) -> bytes:
+    """`features.json`: each feature with its kind and its stored expression."""
+    return _json([{"name": f.name, "kind": f.kind, "stored": f.stored} for f in pipeline.checked_features])
+
+
+def describe_requests(pipeline: Pipeline) -> bytes:
+    """`schema.json`: what a prediction request carries, and which clock its monitoring follows."""
+    columns = [
+        {"name": name, "kind": c.kind, "nullable": c.nullable, "unit": c.unit, "meaning": c.meaning}
+        for name, c in ((name, pipeline.schema.columns[name]) for name in pipeline.request_columns)
+    ]
+    optional = [name for name in pipeline.key if name not in pipeline.request_columns]
+    return _json(
+        {
+            "event_time": pipeline.time.event_time,
+            "timezone": pipeline.time.timezone,
+            "every": pipeline.monitoring.every,
+            "key": list(pipeline.key),
+            "columns": columns,
+            "optional": [{"name": name, "kind": pipeline.schema.columns[name].kind} for name in optional],
+        }
+    )
+
+
+def describe_thresholds(pipeline: Pipeline) -> bytes:
+    """`thresholds.json`: what counts as drift, and how far two ways of running the bundle may differ."""
+    return _json(
+        {
+            "drift_threshold": pipeline.monitoring.drift_threshold,
+            "drift_columns": list(pipeline.drift_columns),
+            "min_rows": pipeline.monitoring.min_rows,
+            "parity_tolerance": pipeline.gates.parity.tolerance,
+        }
+    )
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, indent=1, sort_keys=True).encode()

@@ -1,0 +1,87 @@
+"""Schema: a cast that loses nothing is made and noted; anything else stops the partition."""
+
+import math
+from datetime import datetime
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perennial.errors import SchemaSkew
+from perennial.schema import Column, Schema, cast_partition
+
+ZONES = Schema({"zone": Column("int32", source="PULocationID"), "fee": Column("float64")})
+
+
+def frame(**columns: object) -> pl.DataFrame:
+    return pl.DataFrame({"PULocationID": [1, 2], "fee": [0.5, None]} | columns)
+
+
+def test_notes_a_cast_that_loses_nothing() -> None:
+    cast = cast_partition(frame(fee=pl.Series([None, None], dtype=pl.Null)), ZONES, where="taxi 2023-01")
+
+    assert cast.frame.schema == pl.Schema({"zone": pl.Int32, "fee": pl.Float64})
+    assert cast.notes == ("zone: int64 to int32", "fee: null to float64")
+
+
+def test_has_nothing_to_note_when_types_match() -> None:
+    rows = frame().with_columns(pl.col("PULocationID").cast(pl.Int32))
+
+    assert cast_partition(rows, ZONES, where="taxi").notes == ()
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (frame().drop("fee"), ["'fee' is missing", "PULocationID"]),
+        (frame(extra=[1, 2]), ["'extra' is not declared", "allow_additional"]),
+        (frame(PULocationID=["Newark", "1"]), ["'zone' has another type", "string", "'Newark'", "int32"]),
+        (frame(PULocationID=[1.5, 2.0]), ["'zone' holds 1.5 (row 0)", "float64", "int32"]),
+        (frame(PULocationID=[1, 2**40]), ["'zone' holds 1099511627776 (row 1)"]),
+        (frame(PULocationID=[1.0, math.nan]), ["'zone' holds nan (row 1)"]),
+        (frame(fee=[datetime(2023, 1, 1), None]), ["'fee' has another type", "datetime"]),  # noqa: DTZ001
+    ],
+)
+def test_stops_what_does_not_fit_and_says_where(rows: pl.DataFrame, words: list[str]) -> None:
+    with pytest.raises(SchemaSkew) as caught:
+        cast_partition(rows, ZONES, where="taxi 2023-02")
+
+    for word in ["taxi 2023-02", *words]:
+        assert word in str(caught.value)
+
+
+def test_drops_and_notes_additional_columns_where_that_is_declared() -> None:
+    tolerant = Schema(ZONES.columns, allow_additional=True)
+
+    cast = cast_partition(frame(extra=[1, 2]), tolerant, where="taxi")
+
+    assert cast.frame.columns == ["zone", "fee"]
+    assert "extra: not declared, dropped" in cast.notes
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)), min_size=1, max_size=20))
+def test_an_integer_lands_unchanged_or_not_at_all(values: list[int | None]) -> None:
+    rows = pl.DataFrame({"zone": pl.Series(values, dtype=pl.Int64)})
+    schema = Schema({"zone": Column("int32")})
+    fits = all(value is None or -(2**31) <= value < 2**31 for value in values)
+
+    if fits:
+        assert cast_partition(rows, schema, where="x").frame["zone"].to_list() == values
+    else:
+        with pytest.raises(SchemaSkew):
+            cast_partition(rows, schema, where="x")
+
+
+@given(st.lists(st.one_of(st.none(), st.floats()), min_size=1, max_size=20))
+def test_a_float_declared_an_integer_lands_only_when_whole(values: list[float | None]) -> None:
+    rows = pl.DataFrame({"n": pl.Series(values, dtype=pl.Float64)})
+    whole = all(value is None or (math.isfinite(value) and value.is_integer() and abs(value) < 2**63) for value in values)
+
+    try:
+        landed = cast_partition(rows, Schema({"n": Column("int64")}), where="x").frame["n"].to_list()
+    except SchemaSkew:
+        assert not whole
+    else:
+        assert whole
+        assert landed == values
