@@ -1,0 +1,125 @@
+"""Database: one SQLAlchemy address, its transactions, and its migrations.
+
+Safe to use from several threads and processes at once: each call opens a transaction of its own, and
+writers of one pipeline wait for each other before they read what they decide on.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.pool import NullPool
+
+from perennial.stores.operations.tables import REVISION
+
+MIGRATIONS = Path(__file__).parent.parent / "migrations"
+BUSY_SECONDS = 60
+"""How long a writer of SQLite waits for the others before it fails."""
+_LOCKS = 7_466_382
+"""Namespace of our advisory locks in Postgres: any number that no other application takes."""
+
+
+class Database:
+    """An operations database; the file or schema is made by `migrate`."""
+
+    def __init__(self, url: str) -> None:
+        self.url = sa.make_url(url)
+        self._engine = _sqlite_engine(self.url) if self.is_sqlite else _server_engine(self.url)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is the embedded default."""
+        return self.url.get_backend_name() == "sqlite"
+
+    def migrate(self) -> None:
+        """Bring the tables to the newest revision; changes nothing when they are there.
+
+        Two processes at once are fine: the second waits for the first and finds its work done.
+        """
+        if self.is_sqlite and self.url.database:
+            _make_file(Path(self.url.database))
+        with self.reading() as transaction:
+            if _revision(transaction) == REVISION:
+                return
+        with self.writing("migrations") as transaction:
+            _upgrade(transaction)
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A transaction that only reads."""
+        with self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self, lock: str) -> Iterator[sa.Connection]:
+        """A transaction that holds `lock` from its first read to its commit."""
+        with self._engine.connect().execution_options(writes=True) as connection, connection.begin():
+            if not self.is_sqlite:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCKS, sa.func.hashtext(lock))))
+            yield connection
+
+
+def _sqlite_engine(url: sa.URL) -> sa.Engine:
+    """No pool: a connection costs less than a millisecond and must not cross a fork."""
+    engine = sa.create_engine(
+        url, poolclass=NullPool, connect_args={"timeout": BUSY_SECONDS}, json_serializer=_dump_json
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None  # we begin transactions ourselves, below
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")  # a decision that was answered survives a power cut
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        # IMMEDIATE: a writer waits before its first read, so that what it reads holds until it commits
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _server_engine(url: sa.URL) -> sa.Engine:
+    return sa.create_engine(url, pool_pre_ping=True, json_serializer=_dump_json)
+
+
+_dump_json = partial(json.dumps, sort_keys=True, allow_nan=False)
+
+
+def _make_file(path: Path) -> None:
+    """The database file, in write-ahead mode: readers never wait for a writer. The file remembers it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + BUSY_SECONDS
+    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:  # SQLite does not wait when two change the mode at once
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
+
+
+def _revision(transaction: sa.Connection) -> str | None:
+    if not sa.inspect(transaction).has_table("alembic_version"):
+        return None
+    return transaction.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _upgrade(transaction: sa.Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config(attributes={"connection": transaction})
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    command.upgrade(config, "head")

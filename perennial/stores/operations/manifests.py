@@ -1,0 +1,83 @@
+"""Manifests: which partition of which table is there, in which revision, made from what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from perennial.evidence import plain
+from perennial.stores.operations import tables
+from perennial.stores.operations.database import Database
+
+_KEY = ("pipeline", "table", "partition", "revision")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionRecord:
+    """What one revision of one partition of a table holds."""
+
+    partition: str
+    revision: int
+    content_hash: str
+    rows: int
+    status: Literal["ok", "blocked"] = "ok"
+    reason: str | None = None
+    """Why it is blocked: nothing downstream may read it."""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """Content hashes of what it was made from."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    table_version: int | None = None
+    """Version of the table in the lake that holds it."""
+    known_at: datetime | None = None
+    written_at: datetime | None = None
+    """When it was recorded; set by the store."""
+
+
+class Manifests(Database):
+    """The manifest of each partition of each table in the lake."""
+
+    def record_partitions(self, pipeline: str, table: str, records: Sequence[PartitionRecord], *, at: datetime) -> None:
+        """Record all of `records` or none; one of a revision that is there replaces it."""
+        if not records:
+            return
+        insert = (sqlite if self.is_sqlite else postgresql).insert(tables.partitions)
+        changes = {column.name: column for column in insert.excluded if column.name not in _KEY}
+        with self.writing(pipeline) as transaction:
+            transaction.execute(
+                insert.on_conflict_do_update(index_elements=_KEY, set_=changes),
+                [_row(pipeline, table, record, at) for record in records],
+            )
+
+    def partitions(self, pipeline: str, table: str) -> dict[str, PartitionRecord]:
+        """The newest revision of each partition of a table, in order of partition."""
+        all_of = tables.partitions.alias()
+        newest = (
+            sa.select(sa.func.max(all_of.c.revision))
+            .where(*(all_of.c[name] == tables.partitions.c[name] for name in _KEY[:3]))
+            .scalar_subquery()
+        )
+        names = list(PartitionRecord.__dataclass_fields__)
+        query = (
+            sa.select(*(tables.partitions.c[name] for name in names))
+            .where(tables.partitions.c.pipeline == pipeline, tables.partitions.c.table == table)
+            .where(tables.partitions.c.revision == newest)
+            .order_by(tables.partitions.c.partition)
+        )
+        with self.reading() as transaction:
+            return {row["partition"]: PartitionRecord(**row) for row in transaction.execute(query).mappings()}
+
+
+def _row(pipeline: str, table: str, record: PartitionRecord, at: datetime) -> dict[str, Any]:
+    values = {name: getattr(record, name) for name in PartitionRecord.__dataclass_fields__}
+    return values | {
+        "pipeline": pipeline,
+        "table": table,
+        "inputs": plain(record.inputs),
+        "provenance": plain(record.provenance),
+        "written_at": at,
+    }
