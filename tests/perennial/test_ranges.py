@@ -1,0 +1,39 @@
+"""Ranges: they cover what was asked, all of it, and nothing else."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perennial.ranges import ranges_of
+from perennial.time import Calendar, Daily, Hourly, Monthly
+
+CALENDARS: list[Calendar] = [
+    Hourly(start="2024-03-30T00", end="2024-04-01T00", event_time="at", timezone="Europe/Berlin"),
+    Daily(start="2024-02-01", end="2024-04-30", event_time="at", timezone="America/New_York"),
+    Monthly(start="2022-11", end="2024-12", event_time="at", timezone="Europe/Berlin"),
+]
+
+
+@given(calendar=st.sampled_from(CALENDARS), data=st.data(), longest=st.one_of(st.none(), st.integers(1, 9)))
+def test_ranges_cover_the_keys_and_nothing_else(calendar: Calendar, data: st.DataObject, longest: int | None) -> None:
+    known = calendar.keys(calendar.start, str(calendar.end))
+    keys = data.draw(st.lists(st.sampled_from(known)))
+
+    ranges = ranges_of(calendar, keys, longest=longest)
+
+    covered = [key for first, last in ranges for key in calendar.keys(first, last)]
+    assert covered == sorted(set(keys))
+    assert all(longest is None or len(calendar.keys(*span)) <= longest for span in ranges)
+
+
+@given(calendar=st.sampled_from(CALENDARS), data=st.data())
+def test_neighbouring_ranges_are_one(calendar: Calendar, data: st.DataObject) -> None:
+    keys = data.draw(st.lists(st.sampled_from(calendar.keys(calendar.start, str(calendar.end)))))
+
+    ranges = ranges_of(calendar, keys)
+
+    for (_, last), (first, _) in pairwise(ranges):
+        assert calendar.window(last).end < calendar.window(first).start
