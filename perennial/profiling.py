@@ -23,6 +23,8 @@ TOP = 10
 TAIL = 0.005
 """Share of the values at either end that falls into the outermost bins, so that one outlier hides nothing."""
 UNPROFILED = ("partition", "event_time", "known_at", "reason", "revision")
+DIGITS = 9
+"""Significant digits of sums, which depend on the order of their terms beyond that: a profile repeats exactly."""
 QUANTILES = {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
 PANELS = 12
 """Columns drawn in one picture."""
@@ -125,8 +127,8 @@ def _numbers(number: pl.Expr) -> Iterator[pl.Expr]:
     yield from (
         number.min().alias("min"),
         number.max().alias("max"),
-        number.mean().alias("mean"),
-        number.std().alias("std"),
+        number.mean().round_sig_figs(DIGITS).alias("mean"),
+        number.std().round_sig_figs(DIGITS).alias("std"),
     )
     for name, quantile in QUANTILES.items():
         yield number.quantile(quantile, interpolation="linear").alias(name)
