@@ -171,8 +171,8 @@ def mirror_from_json(text: str) -> Mirror:
 
 
 def _safe_name(name: str) -> str:
-    """`name` with `_` for what MLflow forbids: other signs than letters, digits and `_-. :/`, and path tricks."""
-    plain = re.sub(r"[^A-Za-z0-9_\-. :/]", "_", name)[:200]
+    """`name` with `_` for what MLflow forbids: other signs than letters, digits and `_-. :/`, and ways up a path."""
+    plain = re.sub(r"^\.\.|[^A-Za-z0-9_\-. :/]", "_", name)[:200]
     return "/".join(part if part not in {"", ".", ".."} else "_" for part in plain.split("/"))
 
 

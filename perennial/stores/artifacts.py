@@ -29,12 +29,12 @@ class Artifacts:
         link = self._link(pipeline, as_of, step)
         with locked(link.parent):
             sweep(link.parent)
-            target = link.parent / f".{step}.{_content_name(files)}"
+            target = link.parent / f".set-{step}.{_content_name(files)}"
             if not target.exists():
                 write_folder(target, files)
             _point(link, target.name)
-            for old in link.parent.glob(f".{step}.*"):
-                if old.name != target.name:
+            for old in link.parent.glob(".set-*"):
+                if old.stem == target.stem and old.name != target.name:
                     remove_folder(old)
 
     def get(self, pipeline: str, as_of: str, step: str) -> dict[str, bytes]:

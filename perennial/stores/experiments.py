@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking.client import MlflowClient
 
-REQUEST_SECONDS = 10
+REQUEST_SECONDS = 5
 CONNECT_SECONDS = 2.0
 CHAMPION = "champion"
 """Alias of the version that serves."""
@@ -42,7 +42,7 @@ CHAMPION = "champion"
 _WAITING = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": str(REQUEST_SECONDS),
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": str(6 * REQUEST_SECONDS),
+    "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": str(12 * REQUEST_SECONDS),
 }
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
