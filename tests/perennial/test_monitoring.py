@@ -67,6 +67,14 @@ def test_feedback_wins_over_labels_and_the_newest_of_each_counts(
         assert (row["label"], row["source"]) == expected
 
 
+def test_what_was_said_about_the_answer_itself_wins_over_the_label_of_its_order() -> None:
+    truth = match_outcomes(
+        predictions_of(("a", 1, 0.0, "o1")), feedback_of(("a", 7.0, 0)), labels_of(("o1", 20.0)), key=["order_id"]
+    )
+
+    assert truth.select("label", "source").row(0) == (7.0, "feedback")
+
+
 def test_feedback_that_arrived_late_and_out_of_order_counts_by_its_receipt() -> None:
     feedback = feedback_of(("a", 9.0, 30), ("a", 7.0, 10))
 
