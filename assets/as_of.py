@@ -33,4 +33,6 @@ def key_of(pipeline: Pipeline, name: str) -> dg.AssetKey:
 
 def span(keys: SplitKeys) -> dict[str, str]:
     """First and last partition of each split, for a person."""
-    return {split: f"{getattr(keys, split)[0]} to {getattr(keys, split)[-1]}" for split in ("train", "validation", "test")}
+    return {
+        split: f"{getattr(keys, split)[0]} to {getattr(keys, split)[-1]}" for split in ("train", "validation", "test")
+    }

@@ -1,20 +1,23 @@
-"""Bundle: features, model, schema, thresholds and golden rows, sealed together, and proved to agree."""
+"""Bundle: features, model, schema, thresholds and golden rows, sealed together, and replayed every way it can run."""
 
 import json
+from typing import Any
 
 import dagster as dg
+import polars as pl
 
 from assets.as_of import as_of_asset, key_of
 from assets.describe import table
 from perennial.bundle import seal
 from perennial.declaration import Pipeline
-from perennial.manifest import manifest_of, request_schema_of, thresholds_of
-from perennial.parity import compare
+from perennial.manifest import describe_bundle, describe_features, describe_requests, describe_thresholds
+from perennial.parity import ParityResult, compare
 from perennial.prediction import Predictor
 from perennial.stores.artifacts import Artifacts
 from perennial.stores.bundles import BundleStore
 from perennial.stores.code import Code
 from perennial.stores.model_server import predict_over_http
+from perennial.stores.onnx import run_onnx
 from perennial.stores.parquet import from_parquet
 from perennial.stores.tables import Tables
 
@@ -23,9 +26,7 @@ def build_bundle(pipeline: Pipeline) -> dg.AssetsDefinition:
     """Build the bundle asset of `pipeline`."""
 
     @dg.asset(
-        **as_of_asset(
-            pipeline, "bundle", stage="evaluation", deps=[key_of(pipeline, "selected")], kinds={"onnx", "yaml"}
-        )
+        **as_of_asset(pipeline, "bundle", stage="evaluation", deps=[key_of(pipeline, "selected")], kinds={"onnx"})
     )
     def bundle(
         context: dg.AssetExecutionContext,
@@ -37,12 +38,51 @@ def build_bundle(pipeline: Pipeline) -> dg.AssetsDefinition:
         """One immutable artifact, named by its sha256, whose golden rows were replayed every way it can run."""
         as_of = context.partition_key
         chosen = artifacts.get(pipeline.name, as_of, "selected")
-        choice = json.loads(chosen["choice.json"])
-        training_set = tables.records(pipeline, "training_set")[as_of]
+        training_set = tables.records(pipeline, "training_set")[as_of].provenance
 
-        sealed = seal(
-            {
-                "features.json": ...,
-            },
-            manifest_of(pipeline, as_of, choice["candidate"], training_set, code.version),
+        choice = json.loads(chosen["choice.json"])
+        described = describe_bundle(
+            pipeline, as_of=as_of, candidate=choice["candidate"], code=code.version, training_set=training_set
         )
+        sha256 = bundles.put(seal(_files(pipeline, chosen), described))
+        ways = _replay(pipeline, bundles, sha256)
+
+        evidence = {"sha256": sha256, "parity": {way: result.as_dict() for way, result in ways.items()}}
+        artifacts.put(pipeline.name, as_of, "bundle", {"proof.json": json.dumps(evidence).encode()})
+
+        return dg.MaterializeResult(
+            metadata={
+                "sha256": sha256,
+                "path": dg.MetadataValue.path(str(bundles.path(sha256))),
+                "candidate": choice["candidate"],
+                "parity": table({"way": way, **result.as_dict()} for way, result in ways.items()),
+                "manifest": dg.MetadataValue.json(described),
+            }
+        )
+
+    return bundle
+
+
+def _files(pipeline: Pipeline, chosen: dict[str, bytes]) -> dict[str, bytes]:
+    return {
+        "features.json": describe_features(pipeline),
+        "schema.json": describe_requests(pipeline),
+        "thresholds.json": describe_thresholds(pipeline),
+        "model.onnx": chosen["model.onnx"],
+        "golden.parquet": chosen["golden.parquet"],
+        "reference.parquet": chosen["reference.parquet"],
+    }
+
+
+def _replay(pipeline: Pipeline, bundles: BundleStore, sha256: str) -> dict[str, ParityResult]:
+    """The golden rows through ONNX alone, through the batch predictor and over HTTP, against the fitted model."""
+    opened = bundles.get(sha256)
+    golden = from_parquet((opened.path / "golden.parquet").read_bytes())
+    fitted, rows = golden["prediction"].to_numpy(), golden.drop("prediction")
+    tolerance = pipeline.gates.parity.tolerance
+    ways: dict[str, Any] = {
+        "onnx": run_onnx(opened, rows),
+        "batch": Predictor(opened).predict(rows),
+        "http": predict_over_http(opened, rows),
+    }
+    return {way: compare(fitted, answer, tolerance=tolerance) for way, answer in ways.items()}

@@ -37,7 +37,9 @@ def build_features(pipeline: Pipeline) -> dg.AssetsDefinition:
             featurized = featurize_rows(rows, pipeline)
 
             outcomes = {
-                key: Outcome(inputs=inputs_of(pipeline, "features", accepted[key].content_hash), known_at=accepted[key].known_at)
+                key: Outcome(
+                    inputs=inputs_of(pipeline, "features", accepted[key].content_hash), known_at=accepted[key].known_at
+                )
                 for key in keys
             }
             records = tables.save(pipeline, "features", featurized, outcomes, at=clock.now())

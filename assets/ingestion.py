@@ -62,9 +62,7 @@ def build_landed(pipeline: Pipeline) -> dg.AssetsDefinition:
     return landed
 
 
-def _land(
-    run: RangeRun, keys: list[str], sources: SourceFiles, tables: Tables, clock: Clock
-) -> list[LandedPartition]:
+def _land(run: RangeRun, keys: list[str], sources: SourceFiles, tables: Tables, clock: Clock) -> list[LandedPartition]:
     """Read and cast each of `keys`; one that cannot be is blocked, and the rows it held before are kept."""
     ready: list[LandedPartition] = []
     for key in keys:

@@ -55,7 +55,10 @@ def build_training_set(pipeline: Pipeline) -> dg.AssetsDefinition:
         artifacts.put(pipeline.name, as_of, "training_set", {name: to_parquet(f) for name, f in held_out.items()})
 
         counts = window.training_set.frame.group_by("split", maintain_order=True).agg(
-            rows=pl.len(), mean_label=pl.col("label").mean(), first=pl.col("event_time").min(), last=pl.col("event_time").max()
+            rows=pl.len(),
+            mean_label=pl.col("label").mean(),
+            first=pl.col("event_time").min(),
+            last=pl.col("event_time").max(),
         )
         return dg.MaterializeResult(
             metadata={
@@ -135,7 +138,9 @@ def build_selected(pipeline: Pipeline) -> dg.AssetsDefinition:
         as_of = context.partition_key
         rows = tables.read(pipeline, "training_set", [as_of])
         held_out = artifacts.get(pipeline.name, as_of, "training_set")
-        trials = {c.name: json.loads(artifacts.get(pipeline.name, as_of, c.name)["trial.json"]) for c in pipeline.candidates}
+        trials = {
+            c.name: json.loads(artifacts.get(pipeline.name, as_of, c.name)["trial.json"]) for c in pipeline.candidates
+        }
 
         name = choose(pipeline, {candidate: trial["metrics"] for candidate, trial in trials.items()})
         candidate = next(candidate for candidate in pipeline.candidates if candidate.name == name)
@@ -146,7 +151,9 @@ def build_selected(pipeline: Pipeline) -> dg.AssetsDefinition:
             "model.onnx": fitted.to_onnx(),
             "golden.parquet": to_parquet(golden.with_columns(prediction=answers(fitted, golden, pipeline))),
             "reference.parquet": to_parquet(sample.with_columns(prediction=answers(fitted, sample, pipeline))),
-            "choice.json": json.dumps({"candidate": name, "rounds": trials[name]["rounds"], "metrics": trials[name]["metrics"]}).encode(),
+            "choice.json": json.dumps(
+                {"candidate": name, "rounds": trials[name]["rounds"], "metrics": trials[name]["metrics"]}
+            ).encode(),
         }
         artifacts.put(pipeline.name, as_of, "selected", files)
 

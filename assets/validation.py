@@ -80,7 +80,7 @@ def build_profile(pipeline: Pipeline) -> dg.AssetsDefinition:
         for keys in run.batches({key: record.rows for key, record in accepted.items()}):
             rows = tables.read(pipeline, "accepted", keys, pipeline.schema.names)
 
-            profiles = profile_partitions(rows)
+            profiles = profile_partitions(rows, pipeline.schema)
 
             outcomes = {key: Outcome(inputs=inputs_of(pipeline, "profile", accepted[key].content_hash)) for key in keys}
             tables.save(pipeline, "profile", profiles, outcomes, at=clock.now())
@@ -97,7 +97,7 @@ def build_profile(pipeline: Pipeline) -> dg.AssetsDefinition:
     return profile
 
 
-SHOWN = ["column", "count", "nulls", "distinct", "min", "q50", "mean", "max"]
+SHOWN = ["column", "kind", "unit", "count", "nulls", "distinct", "min", "p50", "mean", "max"]
 
 
 def _outcome(pipeline: Pipeline, landed: PartitionRecord, verdict: PartitionVerdict) -> Outcome:
@@ -119,7 +119,6 @@ def _report(run: RangeRun, verdict: PartitionVerdict, record: PartitionRecord) -
         verdict.partition,
         {**row_counts(verdict.accepted), **counts, **common, "content_hash": record.content_hash},
         evidence,
-        "accepted",
     )
     run.materialized(
         verdict.partition, {**row_counts(verdict.quarantined), "reasons": _reasons(verdict)}, "quarantined"
