@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from perennial.errors import PerennialError
 from perennial.time import Calendar
 
 Range = tuple[str, str]
@@ -25,3 +26,29 @@ def ranges_of(calendar: Calendar, keys: Iterable[str], *, longest: int | None = 
         else:
             runs.append([key])
     return [(run[0], run[-1]) for run in runs]
+
+
+def keys_between(calendar: Calendar, first: str, last: str, *, where: str) -> list[str]:
+    """The keys from `first` to `last`, both included, as a person gave them.
+
+    Raises PerennialError for a key that `calendar` does not have, and for a range that ends before it begins.
+    """
+    for key in (first, last):
+        _check_key(calendar, key, where)
+    if last < first:
+        raise PerennialError(
+            "the range ends before it begins", where=where, found=f"{first} to {last}", expected="FROM before TO"
+        )
+    return calendar.keys(first, last)
+
+
+def _check_key(calendar: Calendar, key: str, where: str) -> None:
+    span = f"from {calendar.start}" + (f" to {calendar.end}" if calendar.end else " on")
+    try:
+        calendar.keys(key, key)
+    except ValueError:
+        raise PerennialError(
+            "not a partition", where=where, found=repr(key), expected=f"a key such as {calendar.start}, {span}"
+        ) from None
+    if key < calendar.start or (calendar.end and key > calendar.end):
+        raise PerennialError("no such partition", where=where, found=key, expected=f"a key {span}")

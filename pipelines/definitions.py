@@ -27,4 +27,5 @@ def build_definitions(discovered: Discovered) -> dg.Definitions:
     )
 
 
-defs = build_definitions(discover())
+discovered = discover()
+defs = build_definitions(discovered)

@@ -39,13 +39,22 @@ UNFINISHED = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepError:
+    """Why a step failed."""
+
+    kind: str
+    """Name of the error's class."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
     """How a run ended."""
 
     run_id: str
     success: bool
-    errors: Mapping[str, str]
-    """By step: why it failed."""
+    errors: Mapping[str, StepError]
+    """By step."""
 
 
 def partition_tags(keys: Keys) -> dict[str, str]:
@@ -81,7 +90,7 @@ def run_assets(
     instance.report_engine_event(f"Started process for run (pid: {pid}).", run, EngineEventData.in_process(pid))
     if on_event:
         instance.add_event_listener(run.run_id, on_event)
-    errors: dict[str, str] = {}
+    errors: dict[str, StepError] = {}
     for event in execute_run_iterator(InMemoryJob(job), run, instance):
         if event.is_step_failure and event.step_key:
             errors[event.step_key] = _cause(event)
@@ -111,9 +120,13 @@ def _origin() -> RemoteRepositoryOrigin:
     return RemoteRepositoryOrigin(location, SINGLETON_REPOSITORY_NAME)
 
 
-def _cause(event: dg.DagsterEvent) -> str:
-    """The innermost error of a failed step, without Dagster's wrapping and the name of its class."""
+def _cause(event: dg.DagsterEvent) -> StepError:
+    """The innermost error of a failed step, without Dagster's wrapping."""
     error = event.step_failure_data.error
-    while error is not None and error.cause is not None:
+    if error is None:
+        return StepError(kind="unknown", message="the step failed and left no error")
+    while error.cause is not None:
         error = error.cause
-    return error.message.strip().partition(": ")[2] or error.message.strip() if error else "unknown"
+    kind, message = error.cls_name or "unknown", error.message.strip()
+    head, separator, rest = message.partition(": ")
+    return StepError(kind=kind, message=rest if separator and head.endswith(kind) else message)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.ranges import ranges_of
+from perennial.errors import PerennialError
+from perennial.ranges import keys_between, ranges_of
 from perennial.time import Calendar, Daily, Hourly, Monthly
 
 CALENDARS: list[Calendar] = [
@@ -37,3 +39,30 @@ def test_neighbouring_ranges_are_one(calendar: Calendar, data: st.DataObject) ->
 
     for (_, last), (first, _) in pairwise(ranges):
         assert calendar.window(last).end < calendar.window(first).start
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "found"),
+    [
+        ("2024-02", "2024-02-03", "'2024-02'"),
+        ("2024-2-1", "2024-02-03", "'2024-2-1'"),
+        ("2024-02-30", "2024-03-03", "'2024-02-30'"),
+        ("2024-01-31", "2024-02-03", "2024-01-31"),
+        ("2024-02-03", "2024-05-01", "2024-05-01"),
+        ("2024-02-03", "2024-02-02", "2024-02-03 to 2024-02-02"),
+    ],
+)
+def test_a_range_that_the_calendar_does_not_have_is_refused(first: str, last: str, found: str) -> None:
+    with pytest.raises(PerennialError) as refused:
+        keys_between(CALENDARS[1], first, last, where="eta")
+
+    assert refused.value.found == found
+    assert refused.value.expected
+
+
+@given(calendar=st.sampled_from(CALENDARS), data=st.data())
+def test_a_range_has_every_key_from_first_to_last(calendar: Calendar, data: st.DataObject) -> None:
+    known = calendar.keys(calendar.start, str(calendar.end))
+    first, last = sorted([data.draw(st.sampled_from(known)), data.draw(st.sampled_from(known))])
+
+    assert keys_between(calendar, first, last, where="eta") == [key for key in known if first <= key <= last]

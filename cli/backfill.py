@@ -1,0 +1,155 @@
+"""Backfill: computes a pipeline's data assets over a range of partitions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from dagster import AssetKey, EventLogEntry
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    from cli.session import Session
+    from perennial.declaration import Pipeline
+    from perennial.stores.operations import PartitionRecord
+    from perennial.stores.sources import SourceFiles
+    from perennial.stores.tables import Tables
+
+MOST_SHOWN = 20
+"""Blocked partitions listed in the terminal; the UI has all."""
+
+
+def backfill(
+    pipeline: Annotated[str, typer.Argument(help="Name of the pipeline.")],
+    first: Annotated[str, typer.Argument(metavar="FROM", help="First partition, such as 2024-01-01 or 2023-01.")],
+    last: Annotated[str, typer.Argument(metavar="TO", help="Last partition, included.")],
+    everything: Annotated[
+        bool, typer.Option("--all", help="Compute all of the range, not only what is not up to date.")
+    ] = False,
+) -> None:
+    """Compute the data assets of a range: from the source's files to features and labels.
+
+    Goes on where an interrupted one stopped. Exit code 1 when partitions are blocked.
+    """
+    from cli.console import open_console
+    from cli.session import open_session
+
+    with open_session() as session:
+        blocked = backfill_range(
+            session, session.pipeline(pipeline), first, last, everything=everything, console=open_console()
+        )
+    if blocked:
+        raise typer.Exit(1)
+
+
+def backfill_range(
+    session: Session, pipeline: Pipeline, first: str, last: str, *, everything: bool, console: Console
+) -> Mapping[str, str]:
+    """Compute what is not up to date, show how it goes, and return why partitions are blocked."""
+    from perennial.backfill import problems_in
+    from perennial.ranges import keys_between, ranges_of
+    from perennial.stores.sources import SourceFiles
+    from resources.stores import open_tables
+
+    keys = keys_between(pipeline.time, first, last, where=pipeline.name)
+    sources, tables = SourceFiles(home=session.home.root), open_tables(session.home)
+    _simulate_if_empty(session, pipeline, last, sources, console)
+
+    records, changed = _known(pipeline, keys, tables, sources)
+    asked = keys if everything else list(problems_in(pipeline, keys, records, changed=changed))
+    console.print(f"{pipeline.name} {first} to {last}: {len(asked)} of {len(keys)} partitions to compute")
+    failures = _compute(session, pipeline, ranges_of(pipeline.time, asked), len(asked), console)
+
+    blocked = problems_in(pipeline, keys, _known(pipeline, keys, tables, sources)[0])
+    _show(console, keys, blocked, failures)
+    return {**blocked, **{f"run {number}": failure for number, failure in enumerate(failures, 1)}}
+
+
+def _simulate_if_empty(session: Session, pipeline: Pipeline, last: str, sources: SourceFiles, console: Console) -> None:
+    from datetime import timedelta
+
+    from cli.simulate import simulate_source
+
+    if pipeline.source.simulated_by is None:
+        return
+    folder = sources.folder(pipeline)
+    if not folder.is_dir() or not any(folder.iterdir()):
+        until = (pipeline.time.window(last).end - timedelta(microseconds=1)).astimezone(pipeline.time.zone).date()
+        simulate_source(pipeline, until, home=session.home.root, console=console)
+
+
+def _known(
+    pipeline: Pipeline, keys: Sequence[str], tables: Tables, sources: SourceFiles
+) -> tuple[dict[str, dict[str, PartitionRecord]], list[str]]:
+    """The manifests of the data tables, and the keys whose file is not the one that landed."""
+    from perennial.backfill import DATA_TABLES
+
+    records = {name: tables.records(pipeline, name) for name in DATA_TABLES}
+    landed = records["landed"]
+    signatures = sources.signatures(pipeline, list(keys))
+    changed = [
+        key for key, now in signatures.items() if key in landed and landed[key].provenance.get("signature") != now
+    ]
+    return records, changed
+
+
+def _compute(
+    session: Session, pipeline: Pipeline, ranges: Sequence[tuple[str, str]], total: int, console: Console
+) -> list[str]:
+    """Run the data assets over `ranges`, with a bar for each; what failed other than a blocked partition."""
+    import dagster as dg
+    from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+
+    from cli.session import actor
+    from perennial.backfill import DATA_TABLES
+    from resources.runs import ACTOR, REASON, run_assets
+
+    failures: list[str] = []
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        bars = {dg.AssetKey([pipeline.name, name]): progress.add_task(name, total=total) for name in DATA_TABLES}
+        for first, last in ranges:
+            reason = f"backfill of {first} to {last}"
+            result = run_assets(
+                session.instance,
+                session.definitions,
+                list(bars),
+                (first, last),
+                tags={REASON: reason, ACTOR: actor()},
+                on_event=_advance(progress, bars),
+            )
+            failures += [
+                f"{step}: {error.message}" for step, error in result.errors.items() if error.kind != "PartitionBlocked"
+            ]
+            if not result.success and not result.errors:
+                failures.append(f"run {result.run_id} was interrupted")
+    return failures
+
+
+def _advance(progress: Progress, bars: Mapping[AssetKey, TaskID]) -> Callable[[EventLogEntry], None]:
+    def on_event(entry: EventLogEntry) -> None:
+        event = entry.dagster_event
+        asset = event.asset_key if event is not None and event.is_step_materialization else None
+        if asset in bars:
+            progress.advance(bars[asset])
+
+    return on_event
+
+
+def _show(console: Console, keys: Sequence[str], blocked: Mapping[str, str], failures: Sequence[str]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=f"{len(keys) - len(blocked)} partitions ok, {len(blocked)} blocked", title_justify="left")
+    table.add_column("blocked")
+    table.add_column("reason", overflow="fold")
+    for key, reason in list(blocked.items())[:MOST_SHOWN]:
+        table.add_row(key, Text(reason))
+    if len(blocked) > MOST_SHOWN:
+        table.add_row("…", f"{len(blocked) - MOST_SHOWN} more")
+    console.print(table if blocked else table.title)
+    for failure in failures:
+        console.print(Text(failure, style="red"))
