@@ -4,21 +4,20 @@ import json
 from typing import Any
 
 import dagster as dg
-import polars as pl
 
 from assets.as_of import as_of_asset, key_of
 from assets.describe import table
 from perennial.bundle import seal
 from perennial.declaration import Pipeline
+from perennial.featurization import featurize
 from perennial.manifest import describe_bundle, describe_features, describe_requests, describe_thresholds
+from perennial.onnx_model import answer_with_onnx
 from perennial.parity import ParityResult, compare
 from perennial.prediction import Predictor
 from perennial.stores.artifacts import Artifacts
 from perennial.stores.bundles import BundleStore
 from perennial.stores.code import Code
 from perennial.stores.model_server import predict_over_http
-from perennial.stores.onnx import run_onnx
-from perennial.stores.parquet import from_parquet
 from perennial.stores.tables import Tables
 
 
@@ -77,11 +76,10 @@ def _files(pipeline: Pipeline, chosen: dict[str, bytes]) -> dict[str, bytes]:
 def _replay(pipeline: Pipeline, bundles: BundleStore, sha256: str) -> dict[str, ParityResult]:
     """The golden rows through ONNX alone, through the batch predictor and over HTTP, against the fitted model."""
     opened = bundles.get(sha256)
-    golden = from_parquet((opened.path / "golden.parquet").read_bytes())
-    fitted, rows = golden["prediction"].to_numpy(), golden.drop("prediction")
+    fitted, rows = opened.golden["prediction"].to_numpy(), opened.golden.drop("prediction")
     tolerance = pipeline.gates.parity.tolerance
     ways: dict[str, Any] = {
-        "onnx": run_onnx(opened, rows),
+        "onnx": answer_with_onnx(opened.model, featurize(rows, pipeline.checked_features)),
         "batch": Predictor(opened).predict(rows),
         "http": predict_over_http(opened, rows),
     }

@@ -13,6 +13,7 @@ from assets.recording import candidate_record
 from perennial.candidates.base import Candidate
 from perennial.declaration import Pipeline
 from perennial.fitting import Trial, answers, choose, fit_again, fit_candidate
+from perennial.settings import Home
 from perennial.stores.artifacts import Artifacts
 from perennial.stores.clock import Clock
 from perennial.stores.code import Code
@@ -95,9 +96,10 @@ def build_candidate(pipeline: Pipeline, candidate: Candidate) -> dg.AssetsDefini
         artifacts: dg.ResourceParam[Artifacts],
         tracking: dg.ResourceParam[Tracking],
         code: dg.ResourceParam[Code],
+        home: dg.ResourceParam[Home],
         clock: dg.ResourceParam[Clock],
     ) -> dg.MaterializeResult[None]:
-        as_of, started = context.partition_key, clock.now()
+        as_of, started_at = context.partition_key, clock.now()
         rows = tables.read(pipeline, "training_set", [as_of])
         golden = from_parquet(artifacts.get(pipeline.name, as_of, "training_set")["golden.parquet"])
 
@@ -111,7 +113,17 @@ def build_candidate(pipeline: Pipeline, candidate: Candidate) -> dg.AssetsDefini
             "trial.json": json.dumps({"metrics": trial.metrics, "rounds": trial.fitted.rounds}).encode(),
         }
         artifacts.put(pipeline.name, as_of, candidate.name, files)
-        record = candidate_record(context, pipeline, candidate, trial, tables, code, started, clock.now())
+        record = candidate_record(
+            context,
+            pipeline,
+            candidate,
+            trial,
+            training_set=tables.records(pipeline, "training_set")[as_of],
+            code=code.version,
+            dagster_ui=home.dagster_ui,
+            started_at=started_at,
+            ended_at=clock.now(),
+        )
         recorded = tracking.record(record)
 
         return dg.MaterializeResult(metadata=_describe(trial, recorded.url, record.artifacts))

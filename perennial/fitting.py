@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -85,6 +85,11 @@ def choose(pipeline: Pipeline, metrics: Mapping[str, Mapping[str, float]]) -> st
 def answers(fitted: Fitted, raw: pl.DataFrame, pipeline: Pipeline) -> np.ndarray[Any, Any]:
     """The fitted model's own predictions for raw rows: what every other way of running it must repeat."""
     return fitted.predict(raw.select(selection(pipeline.checked_features)))
+
+
+def parameters_of(candidate: Candidate) -> dict[str, Any]:
+    """The candidate's declared hyperparameters by name."""
+    return {field.name: getattr(candidate, field.name) for field in fields(candidate) if field.name != "name"}
 
 
 def _errors(split: str, rows: Rows, fitted: Fitted) -> dict[str, float]:

@@ -28,6 +28,8 @@ SETTINGS: Mapping[str, str] = {
     "PERENNIAL_BUNDLES": "Folder of the bundles; `bundles/` by default.",
     "PERENNIAL_OPERATIONS_URL": "SQLAlchemy address of the operations database; SQLite in `operations.db` by default.",
     "PERENNIAL_MLFLOW_URL": "Tracking address of MLflow; SQLite in `mlflow/mlflow.db` by default.",
+    "PERENNIAL_DAGSTER_UI": "Address at which people open the Dagster UI, for links; http://127.0.0.1:3000 by default.",
+    "PERENNIAL_MLFLOW_UI": "Address at which people open the MLflow UI, for links; http://127.0.0.1:5000 by default.",
 }
 """Every variable that `find_home` reads, with its meaning."""
 
@@ -46,6 +48,10 @@ class Home:
     """SQLAlchemy address of the operations database."""
     mlflow_url: str
     """Tracking address of MLflow."""
+    dagster_ui: str = "http://127.0.0.1:3000"
+    """Address at which people open the Dagster UI."""
+    mlflow_ui: str = "http://127.0.0.1:5000"
+    """Address at which people open the MLflow UI."""
 
     @property
     def inference(self) -> Path:
@@ -86,6 +92,8 @@ class Home:
             "PERENNIAL_BUNDLES": str(self.bundles),
             "PERENNIAL_OPERATIONS_URL": self.operations_url,
             "PERENNIAL_MLFLOW_URL": self.mlflow_url,
+            "PERENNIAL_DAGSTER_UI": self.dagster_ui,
+            "PERENNIAL_MLFLOW_UI": self.mlflow_ui,
             "DAGSTER_HOME": str(self.dagster),
             **TELEMETRY_OFF,
         }
@@ -106,6 +114,8 @@ def find_home(environ: Mapping[str, str]) -> Home:
         bundles=Path(named.get("PERENNIAL_BUNDLES", root / "bundles")).expanduser().absolute(),
         operations_url=named.get("PERENNIAL_OPERATIONS_URL", f"sqlite:///{root / 'operations.db'}"),
         mlflow_url=named.get("PERENNIAL_MLFLOW_URL", f"sqlite:///{root / 'mlflow' / 'mlflow.db'}"),
+        dagster_ui=named.get("PERENNIAL_DAGSTER_UI", "http://127.0.0.1:3000").rstrip("/"),
+        mlflow_ui=named.get("PERENNIAL_MLFLOW_UI", "http://127.0.0.1:5000").rstrip("/"),
     )
 
 

@@ -42,7 +42,7 @@ STORES: Mapping[str, Callable[[Home], Any]] = {
     "sources": lambda home: SourceFiles(home=home.root),
     "artifacts": lambda home: Artifacts(home.root / "artifacts"),
     "bundles": lambda home: BundleStore(home.bundles),
-    "tracking": lambda home: Tracking(home.mlflow_url, home.tracking),
+    "tracking": lambda home: Tracking(home.mlflow_url, home.tracking, public_url=home.mlflow_ui),
     "code": lambda _: Code(root=CLONE),
     "clock": lambda _: Clock(),
 }

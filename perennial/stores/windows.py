@@ -50,9 +50,7 @@ def collect_training_set(tables: Tables, pipeline: Pipeline, as_of: str) -> Coll
         keys=keys,
         as_of=instant,
     )
-    versions = {
-        name: max(record.table_version or 0 for record in by_key.values()) for name, by_key in records.items()
-    }
+    versions = {name: max(record.table_version or 0 for record in by_key.values()) for name, by_key in records.items()}
     return Collected(
         keys=keys,
         as_of=instant,
@@ -85,7 +83,11 @@ def held_out_rows(tables: Tables, pipeline: Pipeline, collected: Collected) -> d
         "test.parquet": raw(collected.keys.test),
         "sample.parquet": sample.select(*pipeline.request_columns, "label"),
         "golden.parquet": golden_rows(
-            fitted.select(pipeline.request_columns), pipeline.schema, seed=pipeline.seed, rows=pipeline.gates.parity.min_rows
+            fitted.select(pipeline.request_columns),
+            pipeline.schema,
+            features=pipeline.checked_features,
+            seed=pipeline.seed,
+            rows=pipeline.gates.parity.min_rows,
         ),
     }
 
