@@ -129,8 +129,8 @@ def _vetoes(evidence: Evidence, newest: AsOf, policy: Retraining) -> list[str]:
         found.append(f"as of: {newest.key} is older than {last.key}, which was trained")
     elif last is not None and newest.instant < last.instant + policy.cooldown:
         found.append(
-            f"cooling down: {last.key} was trained, the next as-of lies at least {_days(policy.cooldown)} later,"
-            f" and {newest.key} lies {_days(newest.instant - last.instant)} later"
+            f"cooling down: {newest.key} lies {_days(newest.instant - last.instant)} after {last.key},"
+            f" which was trained; needs {_days(policy.cooldown)}"
         )
     return found
 

@@ -51,6 +51,10 @@ class Database:
         with self.writing("migrations") as transaction:
             _upgrade(transaction)
 
+    def close(self) -> None:
+        """Give back the connections that are kept for the next call; SQLite keeps none."""
+        self._engine.dispose()
+
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A transaction that only reads."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +31,10 @@ class Outcome:
     partition: str
     """Monitoring partition of the prediction, as its id says."""
     label: float
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.label):
+            raise ValueError(f"{self.prediction_id}: found the label {self.label}, expected a finite number")
 
 
 class Feedback(Database):
