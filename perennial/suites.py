@@ -77,11 +77,12 @@ def row_claim(declared: Expectation, schema: pl.Schema, windows: pl.DataFrame) -
 def measure_claims(declared: Expectation) -> tuple[Claim, ...]:
     """The partition expectation `declared`, as claims about its measure (`measure_name`) of each partition.
 
-    A measure that does not exist, such as the mean of nulls, fails.
+    A measure of a column that does not exist, such as the mean of nulls, fails.
     """
     name = measure_name(declared)
     limits = _limits(declared.limits.get("low"), declared.limits.get("high"))
-    natives = {"ExpectColumnValuesToNotBeNull": {}, "ExpectColumnValuesToBeBetween": limits}
+    natives: dict[str, dict[str, Any]] = {"ExpectColumnValuesToNotBeNull": {}} if declared.columns else {}
+    natives |= {"ExpectColumnValuesToBeBetween": limits}
     return tuple(
         Claim(native=native, arguments={"column": name} | arguments, inputs=(pl.col(name),), declared=declared)
         for native, arguments in natives.items()
