@@ -334,6 +334,14 @@ def test_many_partitions_are_judged_as_each_of_them_alone(landed: pl.DataFrame) 
             assert repr(results) == repr(verdict.results[2:])  # repr: the mean of a NaN is NaN
 
 
+def test_two_partitions_may_share_what_must_be_unique_in_each() -> None:
+    landed = pl.concat([frame_of({}), frame_of({}, partition="2024-01-03")])
+
+    verdicts = judge_partitions(split_rows(landed, [], CALENDAR), [unique("seats", "kind")])
+
+    assert [verdict.blocked for verdict in verdicts.values()] == [False, False]
+
+
 def test_keys_beyond_the_precision_of_floats_stay_apart() -> None:
     landed = frame_of({"seats": 2**53}, {"seats": 2**53 + 1}, {"seats": None}, {"seats": None})
 
