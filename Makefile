@@ -52,7 +52,10 @@ bench: $(STAMP)  ## the ratios of speed and memory; writes build/bench.jsonl
 check: $(STAMP)  ## lint, format, types, architecture, definitions, deprecations
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy $(PACKAGES) $(wildcard tests)
+	@$(BIN)/mypy $(PACKAGES) tests
+	@$(BIN)/lint-imports --no-logo
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/dg check defs
+	@$(BIN)/python -m pytest -q tests/architecture
 
 lock: $(STAMP)  ## resolve requirements.in again into requirements.lock
 	@set -euo pipefail; home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; $(PYTHON) -m venv "$$home/venv"; \
