@@ -179,6 +179,13 @@ def test_an_expectation_of_severity_warn_is_counted_and_quarantines_nothing() ->
     assert split.results["2024-01-02"][0].unexpected == 1
 
 
+def test_at_most_five_failing_rows_are_shown() -> None:
+    split = split_rows(frame_of(*[{"seats": None}] * 8), [not_null("seats")], CALENDAR)
+
+    (result,) = split.results["2024-01-02"]
+    assert (result.unexpected, [example["row"] for example in result.examples]) == (8, [0, 1, 2, 3, 4])
+
+
 def test_a_column_full_of_nulls_fails_only_not_null() -> None:
     landed = frame_of({"distance": None, "kind": None, "at": None, "until": None, "rain": None, "seats": None})
 
