@@ -1,3 +1,4 @@
+import resource
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -53,14 +54,16 @@ def test_a_second_call_writes_missing_days_only_and_reports_every_day(tmp_path: 
     assert reported == [date(2024, 1, day) for day in (1, 2, 3, 4)]
 
 
-def test_a_broken_off_writing_leaves_no_half_file(tmp_path: Path) -> None:
-    def stop(day: date) -> None:
-        raise KeyboardInterrupt
+def test_a_full_disk_leaves_no_half_file(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            simulate(tmp_path, FIRST_DAY, FIRST_DAY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-    with pytest.raises(KeyboardInterrupt):
-        simulate(tmp_path, date(2024, 1, 1), date(2024, 1, 9), on_day=stop)
-
-    assert list(contents(tmp_path)) == ["orders_2024-01-01.parquet"]
+    assert contents(tmp_path) == {}
 
 
 @pytest.mark.parametrize(
