@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial.policies import KofN, Retraining
@@ -28,35 +28,37 @@ def drifts(*drifted: bool, first: int = 0) -> tuple[DriftVerdict, ...]:
     )
 
 
-as_ofs = st.builds(as_of, st.integers(0, 12), st.sampled_from(["x", "y"]))
+# Most of what is drawn here may train, so that each law is tried where it could be broken.
+as_ofs = st.builds(as_of, st.integers(0, 6), st.sampled_from(["x", "y"]))
 champions = st.builds(
     Champion,
     version=st.integers(1, 9),
     as_of=as_ofs,
-    training_labels=st.integers(0, 1000),
-    known_labels=st.integers(0, 1000),
+    training_labels=st.integers(0, 100),
+    known_labels=st.integers(0, 100),
 )
 evidences = st.builds(
     Evidence,
-    newest=st.none() | as_ofs,
-    history=st.integers(0, 10),
-    history_needed=st.integers(1, 8),
-    blocked=st.just(()) | st.lists(st.sampled_from(["2024-01-01", "2024-01-02"]), max_size=2),
-    known_labels=st.integers(0, 2000),
+    newest=st.integers(0, 9).flatmap(lambda die: as_ofs if die else st.none()),
+    history=st.sampled_from([8, 8, 8, 8, 8, 9, 20, 7]),
+    history_needed=st.just(8),
+    blocked=st.integers(0, 9).map(lambda die: () if die else ("2024-01-01",)),
+    known_labels=st.integers(0, 400),
     champion=st.none() | champions,
     drift=st.lists(st.booleans(), max_size=12).map(lambda drifted: drifts(*drifted)),
     last_trained=st.none() | as_ofs,
-    scheduled=st.booleans(),
+    scheduled=st.sampled_from([True, True, False]),
 )
 policies = st.builds(
     Retraining,
-    schedule=st.sampled_from([None, "0 4 * * *"]),
+    schedule=st.sampled_from(["0 4 * * *", "0 4 * * *", None]),
     new_labels=st.none() | st.floats(0, 2),
-    drift=st.none() | st.tuples(st.integers(1, 6), st.integers(0, 4)).map(lambda kn: KofN(k=kn[0], n=sum(kn))),
-    cooldown=st.integers(0, 5).map(lambda days: timedelta(days=days)),
+    drift=st.none() | st.tuples(st.integers(1, 3), st.integers(0, 4)).map(lambda kn: KofN(k=kn[0], n=sum(kn))),
+    cooldown=st.integers(0, 72).map(lambda hours: timedelta(hours=hours)),
 )
 
 
+@settings(max_examples=400)
 @given(evidences, policies)
 def test_never_trains_while_cooling_down(evidence: Evidence, policy: Retraining) -> None:
     if isinstance(decide_retraining(evidence, policy), Train) and evidence.last_trained:
@@ -64,6 +66,7 @@ def test_never_trains_while_cooling_down(evidence: Evidence, policy: Retraining)
         assert evidence.newest.instant >= evidence.last_trained.instant + policy.cooldown
 
 
+@settings(max_examples=400)
 @given(evidences, policies)
 def test_never_trains_an_as_of_again_on_the_same_evidence(evidence: Evidence, policy: Retraining) -> None:
     if isinstance(decide_retraining(evidence, policy), Train):
@@ -71,6 +74,7 @@ def test_never_trains_an_as_of_again_on_the_same_evidence(evidence: Evidence, po
         assert evidence.champion is None or evidence.newest != evidence.champion.as_of
 
 
+@settings(max_examples=400)
 @given(evidences, policies)
 def test_asks_for_the_newest_as_of_and_never_for_one_older_than_the_champions(
     evidence: Evidence, policy: Retraining
@@ -82,6 +86,7 @@ def test_asks_for_the_newest_as_of_and_never_for_one_older_than_the_champions(
         assert evidence.champion is None or evidence.newest.instant >= evidence.champion.as_of.instant
 
 
+@settings(max_examples=400)
 @given(evidences, policies)
 def test_never_trains_on_a_window_that_is_short_or_blocked(evidence: Evidence, policy: Retraining) -> None:
     if isinstance(decide_retraining(evidence, policy), Train):
@@ -89,6 +94,7 @@ def test_never_trains_on_a_window_that_is_short_or_blocked(evidence: Evidence, p
         assert not evidence.blocked
 
 
+@settings(max_examples=400)
 @given(evidences, policies)
 def test_every_answer_has_reasons_with_numbers(evidence: Evidence, policy: Retraining) -> None:
     answer = decide_retraining(evidence, policy)
@@ -99,6 +105,7 @@ def test_every_answer_has_reasons_with_numbers(evidence: Evidence, policy: Retra
         assert len(answer.triggers) == len(answer.reasons)
 
 
+@settings(max_examples=400)
 @given(evidences, policies)
 def test_trains_only_when_a_declared_trigger_asks(evidence: Evidence, policy: Retraining) -> None:
     answer = decide_retraining(evidence, policy)
@@ -184,10 +191,13 @@ def test_the_schedule_trains_what_is_not_trained_yet_and_only_that() -> None:
     assert decide_retraining(done, Retraining()).reasons[0] == "as of: 2024-01-31 was trained on the same evidence"
 
 
-def test_cooling_down_names_both_as_ofs_and_the_spans() -> None:
-    recent = replace(served(drifts(True, True, True, first=20)), last_trained=as_of(28))
+def test_cooling_down_ends_when_the_declared_span_has_passed_and_names_both_as_ofs() -> None:
+    drifted = served(drifts(True, True, True, first=20))
+    recent, rested = (replace(drifted, last_trained=as_of(day)) for day in (28, 27))
 
     assert decide_retraining(recent, Retraining(new_labels=None)).reasons == (
         "cooling down: 2024-01-31 lies 2 days after 2024-01-29, which was trained; needs 3 days",
         "drift: 3 of the last 3 partitions after 2024-01-11 (day 20, day 21, day 22), needs 3 of 5",
     )
+    assert isinstance(decide_retraining(rested, Retraining()), Train)
+    assert isinstance(decide_retraining(rested, Retraining(cooldown=timedelta(days=3, seconds=1))), NotNow)
