@@ -1,21 +1,18 @@
 """Deployment: a judged bundle becomes a numbered version, and a version that passed every gate serves."""
 
-from typing import Any
+import json
 
 import dagster as dg
 
 from assets.as_of import as_of_asset, key_of
-from assets.describe import table
 from perennial.declaration import Pipeline
 from perennial.deployment import Refusal
-from perennial.errors import ReleaseRefused
 from perennial.stores.artifacts import Artifacts
 from perennial.stores.bundles import BundleStore
 from perennial.stores.clock import Clock
-from perennial.stores.operations import Operations
-from perennial.stores.proofs import read_proof
 from perennial.stores.tables import Tables
 from perennial.stores.tracking import Tracking
+from perennial.stores.versions import bundle_of, version_attributes
 
 
 def build_registered_model(pipeline: Pipeline) -> dg.AssetsDefinition:
@@ -28,7 +25,6 @@ def build_registered_model(pipeline: Pipeline) -> dg.AssetsDefinition:
     )
     def registered_model(
         context: dg.AssetExecutionContext,
-        operations: dg.ResourceParam[Operations],
         tables: dg.ResourceParam[Tables],
         artifacts: dg.ResourceParam[Artifacts],
         bundles: dg.ResourceParam[BundleStore],
@@ -37,22 +33,63 @@ def build_registered_model(pipeline: Pipeline) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         """The bundle's version number, from the operations database, mirrored in MLflow's registry."""
         as_of = context.partition_key
-        sha256 = read_proof(artifacts, pipeline, as_of)["sha256"]
-        manifest = bundles.get(sha256).manifest
+        sha256 = bundle_of(artifacts, pipeline, as_of)
 
-        attributes = _attributes(pipeline, as_of, manifest, read_proof(artifacts, pipeline, as_of, "evaluation"))
-        number = operations.register_version(pipeline.name, sha256, as_of, attributes, at=clock.now())
+        attributes = version_attributes(tables, artifacts, pipeline, as_of, bundles.get(sha256).manifest)
+        number = tables.operations.register_version(pipeline.name, sha256, as_of, attributes, at=clock.now())
 
-        mirrored = tracking.mirror_version(
-            pipeline.name, number, sha256, None, _tags(attributes), str(bundles.path(sha256))
+        tracking.mirror_version(
+            pipeline=pipeline.name,
+            number=number,
+            bundle_sha256=sha256,
+            source=bundles.get(sha256).path.as_uri(),
+            tags={"as_of": as_of, "candidate": attributes["candidate"], "code": attributes["code"]},
         )
         return dg.MaterializeResult(
-            metadata={
-                "version": number,
-                "bundle": sha256,
-                "mlflow": dg.MetadataValue.url(mirrored.url) if mirrored and mirrored.url else "follows later",
-                "attributes": dg.MetadataValue.json(attributes),
-            }
+            metadata={"version": number, "bundle": sha256, "attributes": dg.MetadataValue.json(attributes)}
         )
 
     return registered_model
+
+
+def build_release(pipeline: Pipeline) -> dg.AssetsDefinition:
+    """Build the release asset of `pipeline`."""
+
+    @dg.asset(
+        **as_of_asset(
+            pipeline, "release", stage="deployment", deps=[key_of(pipeline, "registered_model")], kinds={"sqlite"}
+        )
+    )
+    def release(
+        context: dg.AssetExecutionContext,
+        tables: dg.ResourceParam[Tables],
+        artifacts: dg.ResourceParam[Artifacts],
+        tracking: dg.ResourceParam[Tracking],
+        clock: dg.ResourceParam[Clock],
+    ) -> dg.MaterializeResult[None]:
+        """The version serves, if every gate of its bundle is passed now and nothing changed since it was judged."""
+        as_of, operations = context.partition_key, tables.operations
+        sha256 = bundle_of(artifacts, pipeline, as_of)
+        number = next(v.number for v in operations.versions(pipeline.name) if v.bundle_sha256 == sha256)
+
+        answer = operations.release(
+            pipeline.name,
+            number,
+            actor=context.run_tags.get("perennial/actor", "dagster"),
+            reason=context.run_tags.get("perennial/reason", f"trained as of {as_of}"),
+            at=clock.now(),
+        )
+
+        if isinstance(answer, Refusal):
+            raise dg.Failure(f"refused: {answer.reason}", metadata={"rule": answer.rule}, allow_retries=False)
+        tracking.mirror_champion(pipeline=pipeline.name, number=number)
+        return dg.MaterializeResult(
+            metadata={
+                "version": number,
+                "replaces": str(answer.previous or "nothing"),
+                "ledger entry": answer.entry,
+                "already served": answer.repeated,
+            }
+        )
+
+    return release

@@ -1,0 +1,128 @@
+"""Evaluation: the sealed test, opened once, for the bundle, the champion and the baselines alike."""
+
+import json
+
+import dagster as dg
+import polars as pl
+
+from assets.as_of import as_of_asset, key_of
+from assets.describe import picture, table
+from assets.recording import evaluation_record
+from perennial.comparison import BUNDLE, ChampionAnswers, Comparison, compare_models
+from perennial.declaration import Pipeline
+from perennial.errors import BundleError
+from perennial.featurization import featurize
+from perennial.onnx_model import answer_with_onnx
+from perennial.pictures import comparison_picture, error_picture
+from perennial.prediction import Predictor
+from perennial.settings import Home
+from perennial.stores.artifacts import Artifacts
+from perennial.stores.bundles import BundleStore
+from perennial.stores.clock import Clock
+from perennial.stores.parquet import from_parquet
+from perennial.stores.tables import Tables
+from perennial.stores.tracking import Tracking
+
+
+def build_evaluation(pipeline: Pipeline) -> dg.AssetsDefinition:
+    """Build the evaluation asset of `pipeline`."""
+
+    @dg.asset(
+        **as_of_asset(pipeline, "evaluation", stage="evaluation", deps=[key_of(pipeline, "bundle")], kinds={"mlflow"})
+    )
+    def evaluation(
+        context: dg.AssetExecutionContext,
+        tables: dg.ResourceParam[Tables],
+        artifacts: dg.ResourceParam[Artifacts],
+        bundles: dg.ResourceParam[BundleStore],
+        tracking: dg.ResourceParam[Tracking],
+        home: dg.ResourceParam[Home],
+        clock: dg.ResourceParam[Clock],
+    ) -> dg.MaterializeResult[None]:
+        """How wrong the bundle, the champion and the baselines are on the same rows, and how sure that is."""
+        as_of, started_at = context.partition_key, clock.now()
+        rows = from_parquet(artifacts.get(pipeline.name, as_of, "training_set")["test.parquet"])
+        bundle = bundles.get(json.loads(artifacts.get(pipeline.name, as_of, "bundle")["proof.json"])["sha256"])
+
+        answers = Predictor(bundle).predict(rows)
+        compared = compare_models(
+            pipeline,
+            rows,
+            bundle=answers,
+            baselines=_baselines(pipeline, artifacts, as_of, rows, shipped=bundle.manifest["candidate"]),
+            champion=_champion(pipeline, tables, bundles, rows),
+        )
+
+        artifacts.put(pipeline.name, as_of, "evaluation", {"comparison.json": compared.to_json()})
+        pictures = {
+            "models.png": _picture(pipeline, compared),
+            "errors.png": error_picture(rows["label"].to_numpy(), answers, unit=pipeline.objective.unit),
+        }
+        training_set = tables.records(pipeline, "training_set")[as_of]
+        recorded = tracking.record(
+            evaluation_record(
+                context, pipeline, bundle, compared, pictures, training_set, home.dagster_ui, started_at, clock.now()
+            )
+        )
+
+        metric = compared.measures[BUNDLE][pipeline.objective.metric]
+        return dg.MaterializeResult(
+            metadata={
+                pipeline.objective.metric: metric.value,
+                "interval": f"{metric.low:.4g} to {metric.high:.4g} ({metric.confidence:.0%}, {metric.days} days)",
+                "models": table(_rows(compared)),
+                "slices": table(measure.as_dict() for measure in compared.slices.values()),
+                "rows": rows.height,
+                "mlflow": dg.MetadataValue.url(recorded.url) if recorded.url else "follows later",
+                **{name.removesuffix(".png"): picture(png, name) for name, png in pictures.items()},
+            }
+        )
+
+    return evaluation
+
+
+def _baselines(
+    pipeline: Pipeline, artifacts: Artifacts, as_of: str, rows: pl.DataFrame, *, shipped: str
+) -> dict[str, object]:
+    """The answers of every baseline but the one that ships, each fitted on the rows that the bundle learned from."""
+    features = featurize(rows, pipeline.checked_features)
+    return {
+        candidate.name: answer_with_onnx(
+            artifacts.get(pipeline.name, as_of, candidate.name)["model.onnx"], features
+        )
+        for candidate in pipeline.candidates
+        if candidate.baseline and candidate.name != shipped
+    }
+
+
+def _champion(
+    pipeline: Pipeline, tables: Tables, bundles: BundleStore, rows: pl.DataFrame
+) -> ChampionAnswers | None:
+    """The champion's answers; one that cannot answer these rows is no evidence, and the gate says so."""
+    version = tables.operations.champion(pipeline.name)
+    if version is None:
+        return None
+    windows = version.attributes["windows"]
+    fitted = frozenset([*windows["train"], *windows["validation"]])
+    try:
+        answers = Predictor(bundles.get(version.bundle_sha256)).predict(rows)
+    except (BundleError, pl.exceptions.PolarsError) as error:
+        return ChampionAnswers(version=version.number, fitted=fitted, answers=None, problem=str(error))
+    return ChampionAnswers(version=version.number, fitted=fitted, answers=answers)
+
+
+def _picture(pipeline: Pipeline, compared: Comparison) -> bytes:
+    metric = pipeline.objective.metric
+    measured = {model: by[metric] for model, by in compared.measures.items()}
+    return comparison_picture(
+        {model: (m.value, m.low, m.high) for model, m in measured.items()},
+        title=f"{metric} on the sealed test",
+        unit=pipeline.objective.unit,
+    )
+
+
+def _rows(compared: Comparison) -> list[dict[str, object]]:
+    return [
+        {"model": model, **{name: f"{m.value:.4g} ({m.low:.4g} to {m.high:.4g})" for name, m in by.items()}}
+        for model, by in compared.measures.items()
+    ]

@@ -1,0 +1,83 @@
+"""Promotion: all evidence on one bundle, and the verdict of each gate as a blocking check."""
+
+import json
+from collections.abc import Iterator
+
+import dagster as dg
+
+from assets.as_of import as_of_asset, key_of
+from assets.describe import table
+from perennial.comparison import Comparison
+from perennial.declaration import Pipeline
+from perennial.gates import GATES, judge
+from perennial.parity import ParityResult
+from perennial.promotion import Dossier, Verdict
+from perennial.stores.artifacts import Artifacts
+from perennial.stores.clock import Clock
+from perennial.stores.operations import Operations
+
+CLAIMS = {
+    "better_than_baselines": "The bundle's error is lower than each baseline's, interval included.",
+    "not_worse_than_champion": "The bundle's error is within the declared margin of the champion's, interval included.",
+    "slices": "No declared slice is beyond its limit, and each has enough rows.",
+    "parity": "Every way of running the bundle gives the fitted model's own answers on the golden rows.",
+}
+
+
+def build_dossier(pipeline: Pipeline) -> dg.AssetsDefinition:
+    """Build the dossier asset of `pipeline`, with a blocking check a gate."""
+    key = key_of(pipeline, "dossier")
+
+    @dg.asset(
+        **as_of_asset(pipeline, "dossier", stage="evaluation", deps=[key_of(pipeline, "evaluation")], kinds={"json"}),
+        check_specs=[dg.AssetCheckSpec(gate, asset=key, blocking=True, description=CLAIMS[gate]) for gate in GATES],
+    )
+    def dossier(
+        context: dg.AssetExecutionContext,
+        artifacts: dg.ResourceParam[Artifacts],
+        operations: dg.ResourceParam[Operations],
+        clock: dg.ResourceParam[Clock],
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+        """The evidence on one bundle with a verdict per gate; always written, whatever the verdicts."""
+        as_of = context.partition_key
+        proof = json.loads(artifacts.get(pipeline.name, as_of, "bundle")["proof.json"])
+        compared = Comparison.from_json(artifacts.get(pipeline.name, as_of, "evaluation")["comparison.json"])
+
+        parity = {way: ParityResult(**result) for way, result in proof["parity"].items()}
+        verdicts = judge(compared.evidence(parity), pipeline.gates, pipeline.slices)
+        judged = Dossier(
+            pipeline=pipeline.name,
+            bundle_sha256=proof["sha256"],
+            as_of=as_of,
+            champion=getattr(compared.champion, "version", None),
+            verdicts=verdicts,
+        )
+
+        operations.save_dossier(judged, at=clock.now())
+        if not judged.passed:
+            operations.append_decision(
+                pipeline.name,
+                "refusal",
+                f"as of {as_of}",
+                "; ".join(f"{verdict.gate}: {verdict.reason}" for verdict in judged.refused),
+                {"bundle": judged.bundle_sha256, "run_id": context.run_id},
+                at=clock.now(),
+            )
+
+        yield dg.MaterializeResult(metadata={"passed": judged.passed, "verdicts": table(map(_row, verdicts))})
+        for verdict in verdicts:
+            yield dg.AssetCheckResult(
+                check_name=verdict.gate,
+                passed=verdict.passed,
+                metadata={
+                    "outcome": verdict.outcome,
+                    "reason": verdict.reason,
+                    "evidence": dg.MetadataValue.json(dict(verdict.evidence)),
+                },
+            )
+
+    return dossier
+
+
+def _row(verdict: Verdict) -> dict[str, str]:
+    return {"gate": verdict.gate, "outcome": verdict.outcome, "reason": verdict.reason}

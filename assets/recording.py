@@ -1,0 +1,106 @@
+"""Recording: what MLflow is told of a fit, and how a person gets from one system to the other."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+
+from perennial.bundle import Bundle
+from perennial.candidates.base import Candidate
+from perennial.comparison import BUNDLE, Comparison
+from perennial.declaration import Pipeline
+from perennial.fitting import Trial, parameters_of
+from perennial.pictures import learning_curve_picture
+from perennial.stores.operations import PartitionRecord
+from perennial.tracking import RunRecord, record_id
+
+
+def candidate_record(  # noqa: PLR0913 - what a run is made of
+    context: dg.AssetExecutionContext,
+    pipeline: Pipeline,
+    candidate: Candidate,
+    trial: Trial,
+    *,
+    training_set: PartitionRecord,
+    code: str,
+    dagster_ui: str,
+    started_at: datetime,
+    ended_at: datetime,
+) -> RunRecord:
+    """The MLflow run of one candidate as of one partition."""
+    as_of = context.partition_key
+    curve = trial.fitted.curve
+    return RunRecord(
+        id=record_id(
+            pipeline=pipeline.name,
+            as_of=as_of,
+            candidate=candidate.name,
+            content_hash=training_set.content_hash,
+            attempt=context.run_id,
+        ),
+        experiment=pipeline.name,
+        name=f"{candidate.name} {as_of}",
+        started_at=started_at,
+        ended_at=ended_at,
+        parameters=parameters_of(candidate) | {"seed": pipeline.seed, "rounds": trial.fitted.rounds or 0},
+        metrics=trial.metrics,
+        curves={"curve_train": curve.train, "curve_validation": curve.validation} if curve else {},
+        tags=run_tags(context, pipeline, training_set.provenance, code=code, dagster_ui=dagster_ui),
+        artifacts={"learning_curve.png": learning_curve_picture(curve, unit=pipeline.objective.unit)} if curve else {},
+    )
+
+
+def run_tags(
+    context: dg.AssetExecutionContext, pipeline: Pipeline, training_set: Mapping[str, Any], *, code: str, dagster_ui: str
+) -> dict[str, str]:
+    """What identifies a fit: code, declaration, data, and the Dagster run that did it."""
+    versions = training_set["table_versions"]
+    return {
+        "as_of": context.partition_key,
+        "code": code,
+        "mlflow.source.git.commit": code.partition("+")[0],
+        "declaration_hash": pipeline.hash,
+        "training_set": str(training_set["content_hash"]),
+        **{f"table_version.{name}": str(version) for name, version in versions.items()},
+        "dagster.run_id": context.run_id,
+        "dagster.run_url": f"{dagster_ui}/runs/{context.run_id}",
+    }
+
+
+def evaluation_record(  # noqa: PLR0913, PLR0917 - what a run is made of
+    context: dg.AssetExecutionContext,
+    pipeline: Pipeline,
+    bundle: Bundle,
+    compared: Comparison,
+    pictures: Mapping[str, bytes],
+    training_set: PartitionRecord,
+    dagster_ui: str,
+    started_at: datetime,
+    ended_at: datetime,
+) -> RunRecord:
+    """The MLflow run of one sealed test: every model's metrics on the same rows."""
+    as_of = context.partition_key
+    return RunRecord(
+        id=record_id(
+            pipeline=pipeline.name,
+            as_of=as_of,
+            candidate="evaluation",
+            content_hash=bundle.sha256,
+            attempt=context.run_id,
+        ),
+        experiment=pipeline.name,
+        name=f"evaluation {as_of}",
+        started_at=started_at,
+        ended_at=ended_at,
+        parameters={"bundle": bundle.sha256, "candidate": bundle.manifest["candidate"]},
+        metrics={
+            f"test_{name}" if model == BUNDLE else f"test_{name}.{model}": measure.value
+            for model, by in compared.measures.items()
+            for name, measure in by.items()
+        },
+        tags=run_tags(
+            context, pipeline, training_set.provenance, code=bundle.manifest["code"], dagster_ui=dagster_ui
+        ),
+        artifacts=dict(pictures),
+    )
