@@ -85,9 +85,9 @@ def _known(
     pipeline: Pipeline, keys: Sequence[str], tables: Tables, sources: SourceFiles
 ) -> tuple[dict[str, dict[str, PartitionRecord]], list[str]]:
     """The manifests of the data tables, and the keys whose file is not the one that landed."""
-    from perennial.backfill import DATA_TABLES
+    from perennial.stages import DATA
 
-    records = {name: tables.records(pipeline, name) for name in DATA_TABLES}
+    records = {name: tables.records(pipeline, name) for name in DATA}
     landed = records["landed"]
     signatures = sources.signatures(pipeline, list(keys))
     changed = [
@@ -104,13 +104,14 @@ def _compute(
     from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
     from cli.session import actor
-    from perennial.backfill import DATA_TABLES
-    from resources.runs import ACTOR, REASON, run_assets
+    from perennial.stages import DATA
+    from resources.runs import run_assets
+    from resources.tags import ACTOR, REASON
 
     failures: list[str] = []
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        bars = {dg.AssetKey([pipeline.name, name]): progress.add_task(name, total=total) for name in DATA_TABLES}
+        bars = {dg.AssetKey([pipeline.name, name]): progress.add_task(name, total=total) for name in DATA}
         for first, last in ranges:
             reason = f"backfill of {first} to {last}"
             result = run_assets(
@@ -121,9 +122,7 @@ def _compute(
                 tags={REASON: reason, ACTOR: actor()},
                 on_event=_advance(progress, bars),
             )
-            failures += [
-                f"{step}: {error.message}" for step, error in result.errors.items() if error.kind != "PartitionBlocked"
-            ]
+            failures += [str(error) for error in result.errors if error.kind != "PartitionBlocked"]
             if not result.success and not result.errors:
                 failures.append(f"run {result.run_id} was interrupted")
     return failures
@@ -133,7 +132,7 @@ def _advance(progress: Progress, bars: Mapping[AssetKey, TaskID]) -> Callable[[E
     def on_event(entry: EventLogEntry) -> None:
         event = entry.dagster_event
         asset = event.asset_key if event is not None and event.is_step_materialization else None
-        if asset in bars:
+        if asset is not None and asset in bars:
             progress.advance(bars[asset])
 
     return on_event

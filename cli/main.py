@@ -11,13 +11,11 @@ import sys
 import typer
 
 from cli.backfill import backfill
-from cli.demo import demo
 from cli.rollback import rollback
 from cli.serve import serve
 from cli.simulate import simulate
 from cli.status import status
 from cli.train import train
-from cli.up import up
 from perennial.errors import PerennialError
 from perennial.settings import turn_telemetry_off
 
@@ -27,6 +25,28 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def up() -> None:
+    """Run the web UI, the daemon, the MLflow UI and the model server; Ctrl-C stops all."""
+    from cli.up import up as run
+    from perennial.settings import find_home
+    from resources.instance import open_instance
+    from resources.runs import end_lost_runs
+
+    home = find_home(os.environ)
+    with open_instance(home, os.environ) as instance:
+        end_lost_runs(instance)
+    raise typer.Exit(run(home))
+
+
+def demo() -> None:
+    """Run the whole loop in a few minutes: simulate, train, serve, drift, retrain."""
+    from cli.demo import run_demo
+
+    raise typer.Exit(run_demo())
+
+
 for command in (simulate, backfill, train, serve, status, rollback, up, demo):
     app.command()(command)
 

@@ -10,8 +10,6 @@ from perennial.lineage import STEPS, Recorded, problem_with
 if TYPE_CHECKING:
     from perennial.declaration import Pipeline
 
-DATA_TABLES = tuple(STEPS)
-"""The tables that a backfill computes, parents before children."""
 _LAST = tuple(name for name in STEPS if name not in {step.parent for step in STEPS.values()})
 
 
@@ -24,7 +22,7 @@ def problems_in(
 ) -> dict[str, str]:
     """Why each of `keys` is to be computed, for those that are not up to date in every data table.
 
-    `records` holds the manifest of each of DATA_TABLES; `changed` the partitions whose file is not the
+    `records` holds the manifest of each data table; `changed` the partitions whose file is not the
     one that landed.
     """
     other = set(changed)

@@ -14,17 +14,10 @@ from dagster._core.execution.api import execute_run_iterator
 from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
+from resources.failures import StepError, step_errors
 from resources.launcher import LOST, is_lost
+from resources.tags import Keys, partition_tags
 
-Keys = str | tuple[str, str]
-"""One partition, or the first and the last of a range."""
-
-REASON = "perennial/reason"
-"""Tag of a run: why it was started, in words."""
-ACTOR = "perennial/actor"
-"""Tag of a run: who started it."""
-RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-PARTITION = "dagster/partition"
 LOCATION, MODULE = "perennial", "pipelines.definitions"
 """The code location, as `workspace.yaml` names it."""
 
@@ -39,28 +32,13 @@ UNFINISHED = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepError:
-    """Why a step failed."""
-
-    kind: str
-    """Name of the error's class."""
-    message: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
     """How a run ended."""
 
     run_id: str
     success: bool
-    errors: Mapping[str, StepError]
-    """By step."""
-
-
-def partition_tags(keys: Keys) -> dict[str, str]:
-    """The tags by which Dagster knows the partition, or the range of them, that a run covers."""
-    first, last = (keys, keys) if isinstance(keys, str) else keys
-    return {PARTITION: first} if first == last else {RANGE_START: first, RANGE_END: last}
+    errors: tuple[StepError, ...]
+    """Of its failed steps, in order."""
 
 
 def run_assets(
@@ -90,10 +68,7 @@ def run_assets(
     instance.report_engine_event(f"Started process for run (pid: {pid}).", run, EngineEventData.in_process(pid))
     if on_event:
         instance.add_event_listener(run.run_id, on_event)
-    errors: dict[str, StepError] = {}
-    for event in execute_run_iterator(InMemoryJob(job), run, instance):
-        if event.is_step_failure and event.step_key:
-            errors[event.step_key] = _cause(event)
+    errors = step_errors(execute_run_iterator(InMemoryJob(job), run, instance))
     ended = instance.get_run_by_id(run.run_id)
     return RunResult(run_id=run.run_id, success=ended is not None and ended.is_success, errors=errors)
 
@@ -118,15 +93,3 @@ def _origin() -> RemoteRepositoryOrigin:
     target = LoadableTargetOrigin(module_name=MODULE)
     location = ManagedGrpcPythonEnvCodeLocationOrigin(loadable_target_origin=target, location_name=LOCATION)
     return RemoteRepositoryOrigin(location, SINGLETON_REPOSITORY_NAME)
-
-
-def _cause(event: dg.DagsterEvent) -> StepError:
-    """The innermost error of a failed step, without Dagster's wrapping."""
-    error = event.step_failure_data.error
-    if error is None:
-        return StepError(kind="unknown", message="the step failed and left no error")
-    while error.cause is not None:
-        error = error.cause
-    kind, message = error.cls_name or "unknown", error.message.strip()
-    head, separator, rest = message.partition(": ")
-    return StepError(kind=kind, message=rest if separator and head.endswith(kind) else message)

@@ -1,0 +1,24 @@
+"""Stages: the assets of a pipeline by what makes them run together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from perennial.lineage import STEPS
+
+if TYPE_CHECKING:
+    from perennial.declaration import Pipeline
+
+DATA = tuple(STEPS)
+"""What an arrived partition becomes, parents before children."""
+MONITORING = ("inference_log", "ground_truth", "performance", "drift")
+"""What is measured of a monitoring partition."""
+
+
+def training_assets(pipeline: Pipeline) -> tuple[str, ...]:
+    """The assets of one training, from its rows to its release."""
+    candidates = [candidate.name for candidate in pipeline.candidates]
+    return (
+        *("training_set", *candidates, "selected", "bundle", "evaluation", "dossier"),
+        *("registered_model", "release"),
+    )

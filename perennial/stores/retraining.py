@@ -1,0 +1,143 @@
+"""Retraining: collects what is known of a pipeline when the question is whether to train."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from perennial.arrivals import fingerprint
+from perennial.declaration import Pipeline
+from perennial.errors import PerennialError
+from perennial.lineage import problem_with
+from perennial.retraining import AsOf, Champion, DriftVerdict, Evidence
+from perennial.stores.artifacts import Artifacts
+from perennial.stores.bundles import BundleStore
+from perennial.stores.operations import PartitionRecord
+from perennial.stores.tables import Tables
+
+READ = ("landed", "accepted", "features", "labels")
+"""The tables whose state decides whether a training set can be cut."""
+
+Records = Mapping[str, Mapping[str, PartitionRecord]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What has been recorded of a pipeline's data and trainings."""
+
+    tables: Tables
+    artifacts: Artifacts
+    bundles: BundleStore
+
+    def evidence(self, pipeline: Pipeline, *, now: datetime, scheduled: bool = False) -> Evidence:
+        """All that `decide_retraining` asks for, as it is recorded at `now`.
+
+        The newest as-of is the newest with all data there; without one, the newest whose partition has
+        landed, with what its window lacks. A month without data is no candidate.
+        """
+        records = {name: self.tables.records(pipeline, name) for name in READ}
+        newest, blocked = _newest(pipeline, records, now)
+        if newest is None:
+            return Evidence(newest=None, history=0, history_needed=pipeline.windows.length, scheduled=scheduled)
+        champion = self._champion(pipeline, records)
+        return Evidence(
+            newest=AsOf(
+                key=newest, instant=pipeline.time.known_at(newest), evidence=_window_evidence(pipeline, newest, records)
+            ),
+            history=len(pipeline.time.keys(pipeline.time.start, newest)),
+            history_needed=pipeline.windows.length,
+            blocked=blocked,
+            known_labels=_labels_until(newest, records),
+            champion=champion,
+            drift=self._drift(pipeline, champion),
+            last_trained=self._last_trained(pipeline),
+            scheduled=scheduled,
+        )
+
+    def _champion(self, pipeline: Pipeline, records: Records) -> Champion | None:
+        version = self.tables.operations.champion(pipeline.name)
+        if version is None:
+            return None
+        trained = self.tables.records(pipeline, "training_set").get(version.as_of)
+        return Champion(
+            version=version.number,
+            as_of=self._trained(pipeline, version.as_of, version.bundle_sha256, trained),
+            training_labels=int(version.attributes["labels"]),
+            known_labels=_labels_until(version.as_of, records),
+        )
+
+    def _last_trained(self, pipeline: Pipeline) -> AsOf | None:
+        """The newest as-of that has a dossier made from its training set."""
+        trained = self.tables.records(pipeline, "training_set")
+        for as_of in sorted(trained, reverse=True):
+            try:
+                proof = json.loads(self.artifacts.get(pipeline.name, as_of, "bundle")["proof.json"])
+            except PerennialError:
+                continue  # the run died before it had a bundle
+            if self.tables.operations.dossier(pipeline.name, proof["sha256"]) is not None:
+                return self._trained(pipeline, as_of, proof["sha256"], trained[as_of])
+        return None
+
+    def _trained(self, pipeline: Pipeline, as_of: str, sha256: str, record: PartitionRecord | None) -> AsOf:
+        """`as_of` with the evidence that its bundle was trained on; none when its training set is another by now."""
+        manifest = self.bundles.get(sha256).manifest
+        same = record is not None and manifest["training_set"]["content_hash"] == record.provenance.get("content_hash")
+        evidence = _evidence(manifest["declaration_hash"], record.inputs) if record is not None and same else ""
+        return AsOf(key=as_of, instant=pipeline.time.known_at(as_of), evidence=evidence)
+
+    def _drift(self, pipeline: Pipeline, champion: Champion | None) -> tuple[DriftVerdict, ...]:
+        """The verdicts against the champion's own reference, oldest first."""
+        records = self.tables.records(pipeline, "drift")
+        return tuple(
+            DriftVerdict(
+                partition=key,
+                start=pipeline.monitoring_time.window(key).start,
+                drifted=records[key].provenance["drifted"],
+            )
+            for key in sorted(records)
+            if records[key].provenance.get("drifted") is not None
+            and champion is not None
+            and records[key].provenance.get("version", champion.version) == champion.version
+        )
+
+
+def _newest(pipeline: Pipeline, records: Records, now: datetime) -> tuple[str | None, tuple[str, ...]]:
+    """The newest as-of to train, and the partitions of its window that cannot be read."""
+    length = pipeline.windows.length
+    landed = [key for key in pipeline.time.complete_keys(now) if key in records["landed"]]
+    problems: dict[str, bool] = {}
+    first: tuple[str, ...] | None = None
+    for as_of in landed[: -length - 1 : -1]:
+        window = [key for key in pipeline.time.preceding(as_of, length) if key >= pipeline.time.start]
+        for key in window:
+            if key not in problems:
+                problems[key] = any(problem_with(pipeline, name, key, records) for name in ("features", "labels"))
+        blocked = tuple(key for key in window if problems[key])
+        if not blocked and len(window) == length:
+            return as_of, ()
+        first = blocked if first is None else first
+    return (landed[-1], first or ()) if landed else (None, ())
+
+
+def _labels_until(as_of: str, records: Records) -> int:
+    """Labels of every readable partition that is complete at the end of `as_of`."""
+    return sum(record.rows for key, record in records["labels"].items() if key <= as_of and record.status == "ok")
+
+
+def _window_evidence(pipeline: Pipeline, as_of: str, records: Records) -> str:
+    keys = pipeline.time.preceding(as_of, pipeline.windows.length)
+    read = {
+        f"{name}/{key}": records[name][key].content_hash
+        for name in ("features", "labels")
+        for key in keys
+        if key in records[name]
+    }
+    return _evidence(pipeline.hash, read)
+
+
+def _evidence(declaration: str, inputs: Mapping[str, Any]) -> str:
+    """Equal for two trainings of the same declaration on the same partitions."""
+    return fingerprint({"declaration": declaration, "inputs": dict(inputs)})

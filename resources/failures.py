@@ -1,0 +1,54 @@
+"""Failures: why the steps of a run failed, in the words of the error itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import dagster as dg
+
+REFUSALS = frozenset({"ReleaseRefused"})
+"""Errors that carry a decision: a rule said no, and the ledger holds the reason."""
+GATED = "dossier"
+"""The asset whose blocking checks are the gates."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepError:
+    """Why a step failed."""
+
+    step: str
+    kind: str
+    """Name of the error's class."""
+    message: str
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether a gate or a release rule said no, so that nothing is broken."""
+        gate = self.kind == "DagsterAssetCheckFailedError" and self.step.rpartition("__")[2] == GATED
+        return gate or self.kind in REFUSALS
+
+    def __str__(self) -> str:
+        return f"{self.step}: {self.message}"
+
+
+def step_errors(events: Iterable[dg.DagsterEvent]) -> tuple[StepError, ...]:
+    """The error of each failed step, the innermost, without Dagster's wrapping."""
+    return tuple(_cause(event) for event in events if event.is_step_failure)
+
+
+def is_refused(errors: Iterable[StepError]) -> bool:
+    """Whether a run failed for refusals only."""
+    listed = list(errors)
+    return bool(listed) and all(error.is_refusal for error in listed)
+
+
+def _cause(event: dg.DagsterEvent) -> StepError:
+    step, error = event.step_key or "", event.step_failure_data.error
+    if error is None:
+        return StepError(step=step, kind="unknown", message="the step failed and left no error")
+    while error.cause is not None:
+        error = error.cause
+    kind, message = error.cls_name or "unknown", error.message.strip()
+    head, separator, rest = message.partition(": ")
+    return StepError(step=step, kind=kind, message=rest if separator and head.endswith(kind) else message)

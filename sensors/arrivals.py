@@ -1,0 +1,57 @@
+"""Arrivals: a new or changed partition of the source is landed, and all that is made from it."""
+
+import dagster as dg
+
+from perennial.arrivals import Arrived, find_arrived
+from perennial.declaration import Pipeline
+from perennial.errors import SourceError
+from perennial.stages import DATA
+from perennial.stores.clock import Clock
+from perennial.stores.sources import SourceFiles
+from perennial.stores.tables import Tables
+from resources.tags import partition_tags, reason_tag
+from sensors.automation import keys_of
+from sensors.progress import keys_under_way, runs_of
+
+
+def build_arrivals(pipeline: Pipeline) -> dg.SensorDefinition:
+    """Build the arrivals sensor of `pipeline`."""
+    assets = keys_of(pipeline, DATA)
+
+    @dg.sensor(
+        name=f"{pipeline.name}_arrivals",
+        target=dg.AssetSelection.assets(*assets),
+        minimum_interval_seconds=10,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Asks for the data assets of each partition whose file is new, or is not the one that landed.",
+        tags={"pipeline": pipeline.name},
+    )
+    def arrivals(
+        context: dg.SensorEvaluationContext,
+        sources: dg.ResourceParam[SourceFiles],
+        tables: dg.ResourceParam[Tables],
+        clock: dg.ResourceParam[Clock],
+    ) -> dg.SensorResult | dg.SkipReason:
+        try:
+            signatures = sources.signatures(pipeline, pipeline.time.complete_keys(clock.now()))
+        except SourceError as error:
+            return dg.SkipReason(str(error))
+        landed = {key: record.provenance.get("signature") for key, record in tables.records(pipeline, "landed").items()}
+        busy = keys_under_way(runs_of(context.instance, assets[:1]), pipeline.time)
+
+        arrived = find_arrived(pipeline.time, signatures, landed, busy=busy)
+
+        if not arrived:
+            landing = f", {len(busy)} under way" if busy else ""
+            return dg.SkipReason(f"none of {len(signatures)} files is new or changed{landing}")
+        return dg.SensorResult(run_requests=[_request(pipeline, one, assets) for one in arrived])
+
+    return arrivals
+
+
+def _request(pipeline: Pipeline, arrived: Arrived, assets: list[dg.AssetKey]) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=f"{pipeline.name}/arrivals/{arrived.key}",
+        asset_selection=assets,
+        tags={**partition_tags(arrived.range), **reason_tag(arrived.reason)},
+    )

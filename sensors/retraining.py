@@ -1,0 +1,128 @@
+"""Retraining: trains a challenger when labels, drift or the calendar ask for it, and says why when not."""
+
+from typing import Any
+
+import dagster as dg
+
+from perennial.arrivals import fingerprint
+from perennial.declaration import Pipeline
+from perennial.retraining import Evidence, NotNow, Train, decide_retraining
+from perennial.stages import DATA, training_assets
+from perennial.stores.artifacts import Artifacts
+from perennial.stores.bundles import BundleStore
+from perennial.stores.clock import Clock
+from perennial.stores.retraining import History
+from perennial.stores.tables import Tables
+from resources.tags import reason_tag
+from sensors.automation import keys_of
+from sensors.progress import run_with_key, runs_of
+
+Answer = dg.RunRequest | dg.SkipReason
+
+
+def build_retraining(pipeline: Pipeline) -> dg.SensorDefinition:
+    """Build the sensor that retrains `pipeline` on new labels and on drift."""
+
+    @dg.sensor(
+        name=f"{pipeline.name}_retraining",
+        target=dg.AssetSelection.assets(*keys_of(pipeline, training_assets(pipeline))),
+        minimum_interval_seconds=15,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Trains the newest complete as-of when new labels or drift ask for it; says why when not.",
+        tags={"pipeline": pipeline.name},
+    )
+    def retraining(
+        context: dg.SensorEvaluationContext,
+        tables: dg.ResourceParam[Tables],
+        artifacts: dg.ResourceParam[Artifacts],
+        bundles: dg.ResourceParam[BundleStore],
+        clock: dg.ResourceParam[Clock],
+    ) -> Answer:
+        history = History(tables=tables, artifacts=artifacts, bundles=bundles)
+        return _ask(context.instance, pipeline, history, clock, by="sensor", scheduled=False)
+
+    return retraining
+
+
+def build_schedule(pipeline: Pipeline) -> dg.ScheduleDefinition | None:
+    """Build the schedule that trains `pipeline` by its calendar, when it declares one."""
+    cron = pipeline.retraining.schedule
+    if cron is None:
+        return None
+
+    @dg.schedule(
+        name=f"{pipeline.name}_schedule",
+        cron_schedule=cron,
+        target=dg.AssetSelection.assets(*keys_of(pipeline, training_assets(pipeline))),
+        execution_timezone=pipeline.time.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Trains the newest as-of with all data there that is not trained yet.",
+        tags={"pipeline": pipeline.name},
+    )
+    def schedule(
+        context: dg.ScheduleEvaluationContext,
+        tables: dg.ResourceParam[Tables],
+        artifacts: dg.ResourceParam[Artifacts],
+        bundles: dg.ResourceParam[BundleStore],
+        clock: dg.ResourceParam[Clock],
+    ) -> Answer:
+        history = History(tables=tables, artifacts=artifacts, bundles=bundles)
+        return _ask(context.instance, pipeline, history, clock, by="schedule", scheduled=True)
+
+    return schedule
+
+
+def _ask(
+    instance: dg.DagsterInstance, pipeline: Pipeline, history: History, clock: Clock, *, by: str, scheduled: bool
+) -> Answer:
+    under_way = _under_way(instance, pipeline)
+    if under_way:
+        return dg.SkipReason(under_way)
+
+    evidence = history.evidence(pipeline, now=clock.now(), scheduled=scheduled)
+    decision = decide_retraining(evidence, pipeline.retraining)
+
+    subject = evidence.newest.key if evidence.newest else "no as-of"
+    if isinstance(decision, NotNow):
+        return _decline(pipeline, history, clock, subject, "; ".join(decision.reasons), by=by)
+    key = f"{pipeline.name}/training/{_evidence_key(evidence)}"
+    earlier = run_with_key(instance, key)
+    if earlier is not None:
+        ended = (
+            f"run {earlier.run_id[:8]} was asked for on the same evidence and ended as {earlier.status.value.lower()}"
+        )
+        return _decline(pipeline, history, clock, subject, f"{ended}: run it again by hand", by=by)
+    reason = "; ".join(decision.reasons)
+    history.tables.operations.append_decision(
+        pipeline.name, "retraining", decision.as_of, reason, _details(decision, key), at=clock.now(), actor=by
+    )
+    return dg.RunRequest(
+        run_key=key,
+        partition_key=decision.as_of,
+        asset_selection=keys_of(pipeline, training_assets(pipeline)),
+        tags={**reason_tag(reason), "perennial/triggers": ",".join(decision.triggers)},
+    )
+
+
+def _under_way(instance: dg.DagsterInstance, pipeline: Pipeline) -> str | None:
+    """Why the question is not asked yet: what it rests on is being written."""
+    for what, names in (("a training", ("training_set", "release")), ("its data", DATA)):
+        runs = runs_of(instance, keys_of(pipeline, names))
+        if runs:
+            return f"{what} is under way in run {runs[0].run_id[:8]}; the question is asked again when it has ended"
+    return None
+
+
+def _decline(pipeline: Pipeline, history: History, clock: Clock, subject: str, reason: str, *, by: str) -> Answer:
+    history.tables.operations.append_decision(pipeline.name, "not_now", subject, reason, at=clock.now(), actor=by)
+    return dg.SkipReason(reason)
+
+
+def _evidence_key(evidence: Evidence) -> str:
+    """Equal when a training would read the same and be judged against the same champion."""
+    newest, champion = evidence.newest, evidence.champion
+    return fingerprint([newest and (newest.key, newest.evidence), champion and champion.version])
+
+
+def _details(decision: Train, run_key: str) -> dict[str, Any]:
+    return {"triggers": list(decision.triggers), "run_key": run_key}
