@@ -67,6 +67,31 @@ def frequent(values: pl.Series, limit: int) -> list[str]:
     return counts.sort(["count", "category"], descending=[True, False]).get_column("category").head(limit).to_list()
 
 
+def codes(frame: pl.DataFrame, name: str, known: Sequence[str]) -> np.ndarray[Any, Any]:
+    """The place of each row's category among the `known`, from 1; 0 for every other."""
+    import numpy as np
+
+    if not known:
+        return np.zeros(frame.height, dtype=np.int64)
+    column = frame.get_column(name).fill_null("")
+    places = pl.int_range(1, len(known) + 1, eager=True)
+    return column.replace_strict(pl.Series(known), places, default=pl.lit(0), return_dtype=pl.Int64).to_numpy()
+
+
+def code_node(name: str, known: Sequence[str], output: str) -> onnx.NodeProto:
+    """The same as one ONNX node."""
+    places = list(range(1, len(known) + 1))
+    return node(
+        "LabelEncoder",
+        [name],
+        output,
+        domain="ai.onnx.ml",
+        keys_strings=list(known),
+        values_int64s=places,
+        default_int64=0,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lookup:
     """A learnt number for each category; every other category, known or not, has `default`."""
