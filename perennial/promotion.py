@@ -9,13 +9,16 @@ from typing import Any, Literal
 
 from perennial.evidence import plain
 
+Outcome = Literal["passed", "refused", "not_comparable"]
+"""A gate's word; only the first lets a bundle through."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What one gate says of one bundle, why, and on what numbers."""
 
     gate: str
-    outcome: Literal["passed", "refused", "not_comparable"]
+    outcome: Outcome
     reason: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
     """Plain JSON: a number that is not finite is kept as None."""

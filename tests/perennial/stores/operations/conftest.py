@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 import subprocess
@@ -17,7 +16,6 @@ import sqlalchemy as sa
 from perennial.stores.operations import Operations
 
 AT = datetime(2024, 4, 1, 12, 30, tzinfo=UTC)
-NAMES = itertools.count()
 
 
 @pytest.fixture
@@ -41,12 +39,10 @@ def operations(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opera
         yield request.getfixturevalue("sqlite")
         return
     server: sa.URL = request.getfixturevalue("postgres_server")
-    name = f"operations_{next(NAMES)}"
-    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    admin.dispose()
-    operations = Operations(server.set(database=name).render_as_string(hide_password=False))
+    operations = Operations(server.render_as_string(hide_password=False))
+    with operations.writing("test") as transaction:
+        transaction.exec_driver_sql("DROP SCHEMA public CASCADE")
+        transaction.exec_driver_sql("CREATE SCHEMA public")
     operations.migrate()
     yield operations
     operations.close()
