@@ -87,17 +87,13 @@ def _baselines(
     """The answers of every baseline but the one that ships, each fitted on the rows that the bundle learned from."""
     features = featurize(rows, pipeline.checked_features)
     return {
-        candidate.name: answer_with_onnx(
-            artifacts.get(pipeline.name, as_of, candidate.name)["model.onnx"], features
-        )
+        candidate.name: answer_with_onnx(artifacts.get(pipeline.name, as_of, candidate.name)["model.onnx"], features)
         for candidate in pipeline.candidates
         if candidate.baseline and candidate.name != shipped
     }
 
 
-def _champion(
-    pipeline: Pipeline, tables: Tables, bundles: BundleStore, rows: pl.DataFrame
-) -> ChampionAnswers | None:
+def _champion(pipeline: Pipeline, tables: Tables, bundles: BundleStore, rows: pl.DataFrame) -> ChampionAnswers | None:
     """The champion's answers; one that cannot answer these rows is no evidence, and the gate says so."""
     version = tables.operations.champion(pipeline.name)
     if version is None:

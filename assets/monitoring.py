@@ -1,17 +1,171 @@
 """Monitoring: what was answered, what became of it, and how good it was, by the pipeline's own clock."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from assets.describe import head, row_counts, table
+from assets.describe import row_counts, table
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
-from perennial.monitoring import Performance, match_outcomes, performance
+from perennial.monitoring import Performance, performance
 from perennial.settings import Home
 from perennial.stores.clock import Clock
-from perennial.stores.inference_log import take_in
-from perennial.stores.served import read_labels, read_served
+from perennial.stores.inference_log import TABLE, take_in
+from perennial.stores.served import Served
 from perennial.stores.tables import Outcome, Tables
+
+
+def build_inference_log(pipeline: Pipeline) -> dg.AssetsDefinition:
+    """Build the inference_log asset of `pipeline`."""
+
+    @dg.multi_asset(
+        **range_asset(
+            pipeline,
+            TABLE,
+            stage="monitoring",
+            description="One record an answered instance, taken from the server's segments exactly once.",
+            calendar=pipeline.monitoring_time,
+        )
+    )
+    def inference_log(
+        context: dg.AssetExecutionContext,
+        tables: dg.ResourceParam[Tables],
+        home: dg.ResourceParam[Home],
+    ) -> Iterator[dg.Output[None]]:
+        run = RangeRun(context, pipeline, TABLE)
+
+        taken = take_in(home.inference / pipeline.name, tables.lakehouse.path(pipeline.table(TABLE)))
+
+        context.log.info(f"{pipeline.name}: {taken.rows} new records taken into the lake")
+        answered = Served(tables=tables, pipeline=pipeline).answered(run.keys).partition_by("partition", as_dict=True)
+        for key in run.keys:
+            part = answered.get((key,))
+            run.written(key, _describe_log(part) if part is not None else row_counts(0))
+        yield from run.finish()
+
+    return inference_log
+
+
+def build_ground_truth(pipeline: Pipeline) -> dg.AssetsDefinition:
+    """Build the ground_truth asset of `pipeline`."""
+
+    @dg.multi_asset(
+        **range_asset(
+            pipeline,
+            "ground_truth",
+            stage="monitoring",
+            deps=[TABLE],
+            description="Each answered prediction with its outcome: by feedback on its id, else by a label of its key.",
+            calendar=pipeline.monitoring_time,
+        )
+    )
+    def ground_truth(
+        context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]
+    ) -> Iterator[dg.Output[None]]:
+        run = RangeRun(context, pipeline, "ground_truth")
+        truth = Served(tables=tables, pipeline=pipeline).ground_truth(run.keys)
+
+        tables.save(pipeline, "ground_truth", truth, {key: Outcome() for key in run.keys}, at=clock.now())
+
+        sources = truth.group_by("partition", "source").agg(rows=pl.len()).sort("partition", "source")
+        for key in run.keys:
+            part = truth.filter(pl.col("partition") == key)
+            counts = sources.filter(pl.col("partition") == key).drop("partition").to_dicts()
+            run.written(key, row_counts(part.height) | {"outcomes": table(counts)})
+        yield from run.finish()
+
+    return ground_truth
+
+
+def build_performance(pipeline: Pipeline) -> dg.AssetsDefinition:
+    """Build the performance asset of `pipeline`."""
+
+    @dg.multi_asset(
+        **range_asset(
+            pipeline,
+            "performance",
+            stage="monitoring",
+            deps=["ground_truth"],
+            description="How good the answered predictions were, by version, beside what the sealed test promised.",
+            calendar=pipeline.monitoring_time,
+        )
+    )
+    def measured(
+        context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]
+    ) -> Iterator[dg.Output[None]]:
+        run = RangeRun(context, pipeline, "performance")
+        records = run.upstream(tables, "ground_truth")
+        promised = _promises(tables, pipeline)
+        for keys in run.batches({key: record.rows for key, record in records.items()}):
+            truth = tables.read(pipeline, "ground_truth", keys)
+
+            by_key = {key: performance(truth.filter(pl.col("partition") == key), pipeline.objective) for key in keys}
+
+            inputs = {key: Outcome(inputs={"ground_truth": records[key].content_hash}) for key in keys}
+            tables.save(pipeline, "performance", _frame(by_key), inputs, at=clock.now())
+
+            for key in keys:
+                run.written(key, _describe(by_key[key], promised, pipeline))
+        yield from run.finish()
+
+    return measured
+
+
+PERFORMANCE_SCHEMA = {
+    "partition": pl.String,
+    "version": pl.Int64,
+    "predictions": pl.Int64,
+    "answered": pl.Int64,
+    "metric": pl.Float64,
+    "bias": pl.Float64,
+    "kpi_share": pl.Float64,
+}
+
+
+def _frame(by_key: dict[str, tuple[Performance, ...]]) -> pl.DataFrame:
+    rows = [{"partition": key, **asdict(each)} for key, measured in by_key.items() for each in measured]
+    return pl.DataFrame(rows, schema=PERFORMANCE_SCHEMA)
+
+
+def _promises(tables: Tables, pipeline: Pipeline) -> dict[int, float]:
+    """What the sealed test measured of each version."""
+    versions = tables.operations.versions(pipeline.name)
+    return {version.number: version.attributes["test"][pipeline.objective.metric]["value"] for version in versions}
+
+
+def _describe(measured: tuple[Performance, ...], promised: dict[int, float], pipeline: Pipeline) -> dict[str, Any]:
+    overall, by_version = measured[0], measured[1:]
+    metric = pipeline.objective.metric
+    rows = [
+        {
+            "version": each.version,
+            "predictions": each.predictions,
+            "outcomes known": f"{each.matched_share:.1%}",
+            metric: each.metric,
+            "sealed test": promised.get(each.version or 0),
+            "bias": each.bias,
+            "within KPI": each.kpi_share,
+        }
+        for each in by_version
+    ]
+    known = {metric: overall.metric, "within KPI": overall.kpi_share} if overall.metric is not None else {}
+    return {
+        "predictions": overall.predictions,
+        "matched share": overall.matched_share,
+        **known,
+        "by version": table(rows),
+    }
+
+
+def _describe_log(part: pl.DataFrame) -> dict[str, Any]:
+    latency = part["latency_ms"]
+    versions = part.group_by("version").agg(answers=pl.len(), mean=pl.col("prediction").mean()).sort("version")
+    return {
+        **row_counts(part.height),
+        "latency p50 ms": float(latency.quantile(0.5) or 0.0),
+        "latency p99 ms": float(latency.quantile(0.99) or 0.0),
+        "versions": table(versions.to_dicts()),
+    }

@@ -148,6 +148,11 @@ class RangeRun:
         self.context.log.error(f"{self.pipeline.name} {key}: {self.names[0]} is blocked: {reason}")
         self._evaluate(key, passed=False, metadata={"reason": reason, **(check_metadata or {})})
 
+    def warn_unless(self, key: str, holds: bool, metadata: Metadata) -> None:
+        """Report that `key` stands in the lake, and warn when its check's claim does not hold; never blocks."""
+        self.materialized(key, metadata, self.names[0])
+        self._evaluate(key, passed=holds, metadata=metadata, severity=dg.AssetCheckSeverity.WARN)
+
     def finish(self) -> Iterator[dg.Output[None]]:
         """End the step; raise PartitionBlocked when something is blocked and nobody downstream will say so."""
         if self.blocked and self._is_last():
@@ -162,7 +167,14 @@ class RangeRun:
                 None, output_name="__".join(key.path), metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
             )
 
-    def _evaluate(self, key: str, *, passed: bool, metadata: Metadata) -> None:
+    def _evaluate(
+        self,
+        key: str,
+        *,
+        passed: bool,
+        metadata: Metadata,
+        severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
+    ) -> None:
         if self.check is None:
             return
         self.context.log_event(
@@ -172,8 +184,8 @@ class RangeRun:
                 passed=passed,
                 partition=key,
                 metadata=dict(metadata),
-                severity=dg.AssetCheckSeverity.ERROR,
-                blocking=True,
+                severity=severity,
+                blocking=severity is dg.AssetCheckSeverity.ERROR,
             )
         )
 

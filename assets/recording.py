@@ -52,7 +52,12 @@ def candidate_record(  # noqa: PLR0913 - what a run is made of
 
 
 def run_tags(
-    context: dg.AssetExecutionContext, pipeline: Pipeline, training_set: Mapping[str, Any], *, code: str, dagster_ui: str
+    context: dg.AssetExecutionContext,
+    pipeline: Pipeline,
+    training_set: Mapping[str, Any],
+    *,
+    code: str,
+    dagster_ui: str,
 ) -> dict[str, str]:
     """What identifies a fit: code, declaration, data, and the Dagster run that did it."""
     versions = training_set["table_versions"]
@@ -99,8 +104,6 @@ def evaluation_record(  # noqa: PLR0913, PLR0917 - what a run is made of
             for model, by in compared.measures.items()
             for name, measure in by.items()
         },
-        tags=run_tags(
-            context, pipeline, training_set.provenance, code=bundle.manifest["code"], dagster_ui=dagster_ui
-        ),
+        tags=run_tags(context, pipeline, training_set.provenance, code=bundle.manifest["code"], dagster_ui=dagster_ui),
         artifacts=dict(pictures),
     )

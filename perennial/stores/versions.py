@@ -22,7 +22,7 @@ def version_attributes(
 ) -> dict[str, Any]:
     """The attributes of a version: where it comes from, how it was judged, what retraining compares later.
 
-    `training_labels` counts the labels it was made from, `known_labels` those of every accepted
+    `labels` counts those it was made from, `known_labels` those of every accepted
     partition up to its as-of.
     """
     record = tables.records(pipeline, "training_set")[as_of]
@@ -36,7 +36,7 @@ def version_attributes(
         "windows": manifest["windows"],
         "training_set": record.content_hash,
         "table_versions": record.provenance["table_versions"],
-        "training_labels": record.rows,
+        "labels": record.rows,
         "known_labels": sum(labels[key].rows for key in labels if key <= as_of),
         "metric": pipeline.objective.metric,
         "test": {name: measure.as_dict() for name, measure in compared.measures[BUNDLE].items()},
