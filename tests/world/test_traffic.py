@@ -48,6 +48,13 @@ class Server:
             }
 
 
+class Listening(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: a refused client hangs up on what else it asked."""
+
+
 @pytest.fixture
 def server() -> Iterator[Server]:
     state = Server()
@@ -68,8 +75,7 @@ def server() -> Iterator[Server]:
         def log_message(self, *arguments: Any) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        listening.daemon_threads = True
+    with Listening(("127.0.0.1", 0), Handler) as listening:
         thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
         thread.start()
         state.url = f"http://127.0.0.1:{listening.server_port}"
