@@ -39,10 +39,12 @@ CONNECT_SECONDS = 2.0
 CHAMPION = "champion"
 """Alias of the version that serves."""
 
-_WAITING = {
+# MLflow takes these from its process alone; what is set already stays
+_ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": str(REQUEST_SECONDS),
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": str(12 * REQUEST_SECONDS),
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
@@ -52,7 +54,7 @@ def connect(uri: str, *, artifact_root: str | None) -> MlflowClient:
 
     Raises one of `failures()` when it cannot be reached.
     """
-    for name, value in _WAITING.items():
+    for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if not _is_server(uri):
         _reach_database(uri)
@@ -187,7 +189,7 @@ def _fitting_run(client: MlflowClient, mirror: VersionMirror) -> str | None:
 def _source_for(client: MlflowClient, mirror: VersionMirror) -> str:
     """The bundle's place; its name where a server would refuse a path of this machine."""
     is_local = "://" not in mirror.source or mirror.source.startswith("file:")
-    return f"bundle://{mirror.bundle_sha256}" if is_local and _is_server(client.tracking_uri) else mirror.source
+    return f"bundle://sha256/{mirror.bundle_sha256}" if is_local and _is_server(client.tracking_uri) else mirror.source
 
 
 def _send_champion(client: MlflowClient, mirror: ChampionMirror) -> None:

@@ -26,9 +26,7 @@ from perennial.tracking import (
 
 AT = datetime(2024, 3, 1, tzinfo=UTC)
 words = st.text(max_size=40)
-asked = st.fixed_dictionaries(
-    {name: words for name in ("pipeline", "as_of", "candidate", "content_hash", "attempt")}
-)
+asked = st.fixed_dictionaries(dict.fromkeys(("pipeline", "as_of", "candidate", "content_hash", "attempt"), words))
 numbers = st.floats(allow_nan=False)
 
 

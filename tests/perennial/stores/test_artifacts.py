@@ -32,7 +32,7 @@ for turn in count():
 """
 
 paths = st.lists(st.text("abc.é ", min_size=1, max_size=3).filter(lambda part: part not in {".", ".."}), min_size=1)
-sets = st.dictionaries(paths.map(lambda parts: "_".join(parts)), st.binary(max_size=30), max_size=4)
+sets = st.dictionaries(paths.map("_".join), st.binary(max_size=30), max_size=4)
 
 
 @hypothesis_settings(max_examples=25)
