@@ -55,7 +55,7 @@ class Predictor:
 
     def predict_rows(self, rows: pl.DataFrame, *, key: Sequence[str], version: int) -> pl.DataFrame:
         """The `key` columns of `rows` with `version`, `bundle` and `prediction`, a row for each."""
-        return rows.select(dict.fromkeys(key)).with_columns(
+        return rows.select(*dict.fromkeys(key)).with_columns(
             version=pl.lit(version, pl.Int64),
             bundle=pl.lit(self.bundle.sha256),
             prediction=pl.Series("prediction", self.predict(rows), pl.Float64),
