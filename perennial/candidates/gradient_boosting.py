@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from perennial.featurization import Feature
     from perennial.objective import Regression
 
+MANY_ROWS = 100_000
+"""From so many rows on a second thread pays."""
 LOSSES = {"mae": "absolute_error", "rmse": "squared_error"}
 
 
@@ -84,7 +87,8 @@ class GradientBoosting(Candidate):
             if validation is None
             else {"X_val": inputs.apply(validation.features), "y_val": labels_of(validation, where=self.name)}
         )
-        model.fit(inputs.bounded(train.features), label, **judged)
+        with _threads_for(len(label)):
+            model.fit(inputs.bounded(train.features), label, **judged)
         return FittedBoosting(used, inputs, model, metric=objective.metric)
 
     def _order(self, frame: pl.DataFrame, label: np.ndarray[Any, Any], name: str) -> Lookup:
@@ -117,11 +121,18 @@ class Inputs:
         return np.column_stack([number_matrix(frame, self.numbers), *(lookup.apply(frame) for lookup in self.lookups)])
 
     def bounded(self, frame: pl.DataFrame) -> np.ndarray[Any, Any]:
-        """The columns to learn from; an infinity, between which and a number there is no middle, is missing."""
+        """The columns to learn from: an infinity is missing, a column without any number is constant.
+
+        Between an infinity and a number there is no middle to split at, and scikit-learn 1.9 fails
+        on a column of nothing but missing values.
+        """
         import numpy as np
 
         columns = self.apply(frame)
-        return np.where(np.isfinite(columns), columns, np.float32("nan"))
+        known = np.isfinite(columns)
+        columns[~known] = np.nan
+        columns[:, ~known.any(axis=0)] = 0.0
+        return columns
 
 
 class FittedBoosting(Fitted):
@@ -151,6 +162,13 @@ class FittedBoosting(Fitted):
         nodes.extend(trees.node)
         nodes.append(node("Identity", [trees.output[0].name], OUTPUT))
         return build_model(self.used, nodes, trees.initializer)
+
+
+def _threads_for(rows: int) -> AbstractContextManager[Any]:
+    """One thread for few rows: each round waits for every thread, ten times as long on a busy machine."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    return threadpool_limits(1, user_api="openmp") if rows < MANY_ROWS else nullcontext()
 
 
 def _convert(model: Any, *, width: int) -> Any:
