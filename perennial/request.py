@@ -47,13 +47,19 @@ Row = msgspec.Struct
 """A checked instance: its fields in the order of the schema, in their declared types."""
 
 
-class FieldError(RequestError):
-    """A field of one instance does not fit; `index` and `field` say which."""
+class BodyError(RequestError):
+    """The body of a request is not JSON, or JSON of another shape."""
 
-    def __init__(self, what: str, *, index: int, field: str | None, found: str, expected: str) -> None:
+
+class FieldError(RequestError):
+    """A field of one instance, or of one outcome, does not fit; `index` and `field` say which."""
+
+    def __init__(
+        self, what: str, *, index: int, field: str | None, found: str, expected: str, of: str = "instances"
+    ) -> None:
         self.index = index
         self.field = field
-        super().__init__(what, where=f"instances[{index}]", found=found, expected=expected)
+        super().__init__(what, where=f"{of}[{index}]", found=found, expected=expected)
 
 
 class RequestReader:
@@ -74,7 +80,7 @@ class RequestReader:
     def decode(self, body: bytes) -> list[Row]:
         """The checked instances of the JSON text `{"instances": [...]}`.
 
-        Raises RequestError for broken JSON or another shape, FieldError for an instance that does not fit.
+        Raises BodyError for broken JSON or another shape, FieldError for an instance that does not fit.
         """
         try:
             rows = self._body.decode(body).instances
@@ -159,18 +165,20 @@ class RequestReader:
 
 
 def instances_in(body: bytes) -> list[Any]:
-    """The instances of a JSON text, unchecked, with NaN and infinities as numbers. Raises RequestError."""
+    """The instances of a JSON text, unchecked, with NaN and infinities as numbers. Raises BodyError."""
+    return list_in(body, "instances")
+
+
+def list_in(body: bytes, name: str) -> list[Any]:
+    """The list in the JSON text `{name: [...]}`; raises BodyError for any other text."""
+    shape = f'{{"{name}": [{{...}}]}}'
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise RequestError(
-            "the body is not JSON", where="request", found=str(error)[:200], expected='{"instances": [{...}]}'
-        ) from error
-    if not isinstance(content, dict) or not isinstance(content.get("instances"), list) or len(content) > 1:
-        raise RequestError(
-            "the body has another shape", where="request", found=_short(content), expected='{"instances": [{...}]}'
-        )
-    return list(content["instances"])
+        raise BodyError("the body is not JSON", where="request", found=str(error)[:200], expected=shape) from error
+    if not isinstance(content, dict) or not isinstance(content.get(name), list) or len(content) > 1:
+        raise BodyError("the body has another shape", where="request", found=_short(content), expected=shape)
+    return list(content[name])
 
 
 def _list_of(row: type[Row]) -> Any:

@@ -1,0 +1,166 @@
+"""App: the HTTP side of the model server, for all pipelines in one process.
+
+`predict` is answered before FastAPI sees it; the rest is ordinary routes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse
+from sqlalchemy.exc import SQLAlchemyError
+
+from perennial.errors import PerennialError
+from perennial.stores.operations import Outcome
+from serving.answers import Receive, Scope, Send, encode, failure_of, read_body
+from serving.batching import Batcher
+from serving.documentation import describe, page
+from serving.feedback import read_outcomes
+from serving.metrics import UNKNOWN, Metrics
+from serving.models import Models, Served, Unready
+from serving.prediction import PredictRoute, is_predict
+
+TITLE = "Perennial model server"
+DESCRIPTION = "KServe v1 protocol: predictions by the champion of each pipeline, and feedback by prediction id."
+
+
+class FeedbackStore(Protocol):
+    """Where outcomes are kept; `Operations` is one."""
+
+    def add_feedback(self, pipeline: str, outcomes: list[Outcome], *, at: datetime) -> int: ...
+
+    def secret(self) -> bytes: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What the routes work with."""
+
+    models: Models
+    batcher: Batcher
+    metrics: Metrics
+    now: Callable[[], datetime]
+    feedback: FeedbackStore | None = None
+    """None while a single bundle is served, without a database."""
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None
+
+
+class Server:
+    """The ASGI application."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._predict = PredictRoute(parts.models, parts.batcher, parts.metrics)
+        self._others = build_routes(parts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection's event."""
+        await (self._predict if is_predict(scope) else self._others)(scope, receive, send)
+
+
+def build_routes(parts: Parts) -> FastAPI:
+    """Every route but predict."""
+    app = FastAPI(title=TITLE, description=DESCRIPTION, docs_url=None, redoc_url=None, lifespan=parts.lifespan)
+    app.openapi = lambda: describe(_own_openapi(app), parts.models.served.values())  # type: ignore[method-assign]
+    _add_errors(app, parts)
+    _add_health(app, parts)
+    _add_models(app, parts)
+    _add_feedback(app, parts)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(page(app.openapi()))
+
+    return app
+
+
+def _own_openapi(app: FastAPI) -> dict[str, Any]:
+    return get_openapi(title=TITLE, version="1", description=DESCRIPTION, routes=app.routes)
+
+
+def _add_errors(app: FastAPI, parts: Parts) -> None:
+    async def fail(request: Request, error: Exception) -> Response:
+        failure = failure_of(error)
+        pipeline = request.path_params.get("pipeline", UNKNOWN)
+        parts.metrics.failed(pipeline if pipeline in parts.models.served else UNKNOWN, failure.status, failure.kind)
+        return _json(failure.content, failure.status)
+
+    app.add_exception_handler(PerennialError, fail)
+    app.add_exception_handler(SQLAlchemyError, fail)
+
+
+def _add_health(app: FastAPI, parts: Parts) -> None:
+    @app.get("/healthz", summary="Whether the process answers")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get(
+        "/readyz", summary="Whether every routed pipeline can be answered", responses={503: {"description": "Not yet"}}
+    )
+    async def readyz() -> Response:
+        models = parts.models
+        unanswered = sorted(set(models.failures) - set(models.served))
+        ready = models.known and not unanswered
+        detail = {
+            "ready": ready,
+            "models": {name: str(one.version) for name, one in sorted(models.served.items())},
+            "failures": {name: failure.reason for name, failure in sorted(models.failures.items())},
+            "operations": models.trouble or "ok",
+        }
+        return _json(detail, 200 if ready else 503)
+
+    @app.get("/metrics", summary="Counters for Prometheus")
+    async def metrics() -> Response:
+        return Response(parts.metrics.exposition(), media_type="text/plain; version=0.0.4")
+
+
+def _add_models(app: FastAPI, parts: Parts) -> None:
+    @app.get("/v1/models", summary="The pipelines that are served")
+    async def models() -> dict[str, list[str]]:
+        return {"models": sorted(parts.models.served)}
+
+    @app.get("/v1/models/{pipeline}", summary="The version that serves, and what its requests hold")
+    async def model(pipeline: str) -> Response:
+        return _json(_described(parts.models.find(pipeline)))
+
+
+def _add_feedback(app: FastAPI, parts: Parts) -> None:
+    @app.post("/v1/models/{pipeline}:feedback", include_in_schema=False)
+    async def feedback(pipeline: str, request: Request) -> Response:
+        body = await read_body(request.receive)
+        return _json(await run_in_threadpool(_keep_feedback, parts, pipeline, body))
+
+
+def _keep_feedback(parts: Parts, pipeline: str, body: bytes) -> dict[str, int]:
+    if parts.feedback is None:
+        raise Unready("feedback is not kept while a single bundle is served", where=pipeline)
+    try:
+        outcomes = read_outcomes(body, pipeline, parts.feedback.secret())
+        new = parts.feedback.add_feedback(pipeline, outcomes, at=parts.now())
+    except SQLAlchemyError as error:
+        raise Unready("the operations database does not answer", where=pipeline, found=str(error)[:200]) from error
+    if outcomes:
+        parts.metrics.feedback.labels(pipeline).inc(len(outcomes))
+    return {"received": len(outcomes), "new": new}
+
+
+def _described(served: Served) -> dict[str, Any]:
+    schema = served.predictor.reader.schema
+    return {
+        "name": served.pipeline,
+        "version": str(served.version),
+        "ready": True,
+        "bundle": served.bundle.sha256,
+        "as_of": served.bundle.as_of,
+        "schema": schema,
+    }
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(encode(content), status, media_type="application/json")

@@ -1,0 +1,81 @@
+"""Metrics: what the server tells Prometheus about its work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+UNKNOWN = "unknown"
+"""Label of a pipeline that no route names, so that callers cannot make up time series."""
+
+
+@dataclass(slots=True, kw_only=True)
+class InFlight:
+    """Predict requests that were received and not answered yet."""
+
+    count: int = 0
+
+
+class Metrics:
+    """The counters of one server process, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.in_flight = InFlight()
+        registry = self.registry
+        self._requests = Counter(
+            "perennial_requests", "Predict requests, by HTTP status.", ["pipeline", "status"], registry=registry
+        )
+        self._instances = Counter(
+            "perennial_instances", "Answered instances.", ["pipeline", "version"], registry=registry
+        )
+        self._errors = Counter(
+            "perennial_errors", "Requests that failed, by kind.", ["pipeline", "kind"], registry=registry
+        )
+        self._latency = Histogram(
+            "perennial_latency_seconds",
+            "From a predict request's receipt to its answer.",
+            ["pipeline"],
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        self.batch_rows = Histogram(
+            "perennial_batch_rows",
+            "Instances scored together.",
+            buckets=(1, 2, 4, 8, 16, 32, 64, 256, 1024),
+            registry=registry,
+        )
+        self.version = Gauge("perennial_version", "Version that serves.", ["pipeline"], registry=registry)
+        self.bundle_failures = Counter(
+            "perennial_bundle_failures", "Bundles that could not be loaded.", ["pipeline"], registry=registry
+        )
+        self.database_up = Gauge(
+            "perennial_operations_up", "Whether the operations database answered last.", registry=registry
+        )
+        self.database_failures = Counter("perennial_operations_failures", "Polls it did not answer.", registry=registry)
+        self.feedback = Counter("perennial_feedback", "Outcomes received.", ["pipeline"], registry=registry)
+        Gauge("perennial_in_flight", "Predict requests not answered yet.", registry=registry).set_function(
+            lambda: self.in_flight.count
+        )
+        # looking a child up by its labels costs more than counting
+        self._of_status = lru_cache(256)(self._requests.labels)
+        self._of_pipeline = lru_cache(256)(self._latency.labels)
+        self._of_version = lru_cache(256)(self._instances.labels)
+
+    def answered(self, pipeline: str, version: str, instances: int, seconds: float) -> None:
+        """Count a predict request that was answered."""
+        self._of_status(pipeline, "200").inc()
+        self._of_version(pipeline, version).inc(instances)
+        self._of_pipeline(pipeline).observe(seconds)
+
+    def failed(self, pipeline: str, status: int, kind: str) -> None:
+        """Count a predict or feedback request that failed."""
+        self._of_status(pipeline, str(status)).inc()
+        self._errors.labels(pipeline, kind).inc()
+
+    def exposition(self) -> bytes:
+        """What /metrics answers."""
+        return generate_latest(self.registry)
