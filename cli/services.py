@@ -30,6 +30,8 @@ class Service:
     address: str = ""
     """Where it answers; empty when it has no address."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    address_setting: str = ""
+    """The setting by which the others know its address, for links."""
 
 
 def web_ui(_home: Home) -> Service:
@@ -37,7 +39,12 @@ def web_ui(_home: Home) -> Service:
     port = free_port(3000)
     command = [sys.executable, "-m", "dagster_webserver", "-h", LOOPBACK, "-p", str(port), "-w", str(WORKSPACE)]
     return Service(
-        name="dagster", title="Dagster", command=command, address=_at(port), ready=lambda: answers(port, "/server_info")
+        name="dagster",
+        title="Dagster",
+        command=command,
+        address=_at(port),
+        address_setting="PERENNIAL_DAGSTER_UI",
+        ready=lambda: answers(port, "/server_info"),
     )
 
 
@@ -62,6 +69,7 @@ def mlflow_ui(home: Home) -> Service:
         title="MLflow",
         command=command,
         address=_at(port),
+        address_setting="PERENNIAL_MLFLOW_UI",
         ready=lambda: answers(port, "/health"),
         environment=quiet,
     )

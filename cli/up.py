@@ -18,7 +18,7 @@ from types import FrameType
 from cli.lifeline import GRACE
 from cli.services import SERVICES, Service
 from perennial.errors import PerennialError
-from perennial.settings import CLONE, Home
+from perennial.settings import CLONE, Home, home_at
 from resources.instance import open_instance
 
 PATIENCE = 180.0
@@ -112,21 +112,29 @@ def run_stack(home: Home, services: Services = SERVICES, *, say: Say = print) ->
     with _signals(_interrupt), ExitStack() as lifelines:
         running: list[Running] = []
         lifelines.callback(_stop, running)
-        for make in services.values():  # one by one: what started is stopped even when the next one fails
-            running.append(_start(home, make(home)))  # noqa: PERF401
+        made = [make(home) for make in services.values()]
+        for service in made:  # one by one: what started is stopped even when the next one fails
+            running.append(_start(home, service, addresses=_addresses(home, made)))  # noqa: PERF401
         stack = Stack(running=running)
         _wait_until_ready(stack, say=say)
         yield stack
 
 
-def _start(home: Home, service: Service) -> Running:
+def _addresses(home: Home, services: Sequence[Service]) -> dict[str, str]:
+    """Where the others find each service; an address that a person set, such as a proxy's, stands."""
+    unset = home_at(home.root).environment
+    settings = {service.address_setting: service.address for service in services if service.address_setting}
+    return {name: address for name, address in settings.items() if home.environment[name] == unset[name]}
+
+
+def _start(home: Home, service: Service, *, addresses: Mapping[str, str]) -> Running:
     log = home.logs / f"{service.name}.log"
-    environment = {**os.environ, **home.environment, "MLFLOW_TRACKING_URI": home.mlflow_url, **service.environment}
+    environment = {**os.environ, **home.environment, "MLFLOW_TRACKING_URI": home.mlflow_url, **addresses}
     with log.open("wb") as output:
         lifeline = subprocess.Popen(  # noqa: S603 - our own command
             [sys.executable, "-m", "cli.lifeline", *service.command],
             cwd=CLONE,
-            env={**environment, "PYTHONUNBUFFERED": "1"},
+            env={**environment, **service.environment, "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,36 @@ def test_up_reports_a_dead_service_and_exits_with_one(home: Home) -> None:
 
     assert up(home, {"gone": lambda _home: gone}, say=said.append) == 1
     assert "gone: the service failed, found ended with exit code 3" in said[-1]
+
+
+def test_each_service_knows_where_people_find_the_others(home: Home) -> None:
+    home = replace(home, mlflow_ui="https://proxy/mlflow")
+    code = (
+        "import os, time; print(os.environ['PERENNIAL_DAGSTER_UI'], os.environ['PERENNIAL_MLFLOW_UI']); time.sleep(600)"
+    )
+    log = home.logs / "reader.log"
+    reader = Service(
+        name="reader",
+        title="Reader",
+        command=[sys.executable, "-c", code],
+        ready=lambda: log.read_text().endswith("\n"),
+    )
+    sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
+    uis = {
+        setting: Service(
+            name=setting,
+            title=setting,
+            command=sleeper,
+            ready=lambda: True,
+            address="http://one:1",
+            address_setting=setting,
+        )
+        for setting in ("PERENNIAL_DAGSTER_UI", "PERENNIAL_MLFLOW_UI")
+    }
+    services = {one.name: (lambda _home, one=one: one) for one in [reader, *uis.values()]}
+
+    with run_stack(home, services, say=lambda _line: None):
+        assert log.read_text().split() == ["http://one:1", "https://proxy/mlflow"]
 
 
 def test_a_busy_port_is_passed_over() -> None:
