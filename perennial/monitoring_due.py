@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from perennial.arrivals import fingerprint
 from perennial.lineage import Recorded
 
 if TYPE_CHECKING:
@@ -33,11 +34,9 @@ def measurable(
     found: dict[str, str] = {}
     for key in clock.keys(clock.key_of(since), clock.key_of(newest)):
         window = clock.window(key)
-        last = window.end - timedelta(microseconds=1)
-        parts = time.keys(time.key_of(window.start), time.key_of(last))
-        if window.start >= since and all(part in accepted and part in labels for part in parts):
-            hashes = [f"{accepted[part][:16]}/{labels[part][:16]}" for part in parts]
-            found[key] = " ".join([f"version {version}", *hashes])
+        parts = time.overlapping(window)
+        if window.start >= since and parts and all(part in accepted and part in labels for part in parts):
+            found[key] = fingerprint([version, *((accepted[part], labels[part]) for part in parts)])
     return found
 
 

@@ -8,7 +8,7 @@ import dagster as dg
 from assets.pipeline import build_assets, build_broken
 from pipelines.discovery import Discovered, discover
 from resources.stores import resources
-from sensors.pipeline import build_automation
+from sensors.pipeline import build_automation, build_shared
 
 
 def build_definitions(discovered: Discovered) -> dg.Definitions:
@@ -21,7 +21,7 @@ def build_definitions(discovered: Discovered) -> dg.Definitions:
         ],
         jobs=[job for each in automation for job in each.jobs],
         schedules=[schedule for each in automation for schedule in each.schedules],
-        sensors=[sensor for each in automation for sensor in each.sensors],
+        sensors=[*(sensor for each in automation for sensor in each.sensors), *build_shared()],
         resources=resources(),
         executor=dg.in_process_executor,
     )

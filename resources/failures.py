@@ -7,10 +7,8 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-REFUSALS = frozenset({"ReleaseRefused"})
-"""Errors that carry a decision: a rule said no, and the ledger holds the reason."""
-GATED = "dossier"
-"""The asset whose blocking checks are the gates."""
+REFUSALS = frozenset({("dossier", "DagsterAssetCheckFailedError"), ("release", "Failure")})
+"""Asset and error of a no that is a decision: a gate of the dossier, or a rule of the release."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +23,7 @@ class StepError:
     @property
     def is_refusal(self) -> bool:
         """Whether a gate or a release rule said no, so that nothing is broken."""
-        gate = self.kind == "DagsterAssetCheckFailedError" and self.step.rpartition("__")[2] == GATED
-        return gate or self.kind in REFUSALS
+        return (self.step.rpartition("__")[2], self.kind) in REFUSALS
 
     def __str__(self) -> str:
         return f"{self.step}: {self.message}"

@@ -65,7 +65,7 @@ class History:
         return Champion(
             version=version.number,
             as_of=self._trained(pipeline, version.as_of, version.bundle_sha256, trained),
-            training_labels=int(version.attributes["labels"]),
+            training_labels=int(version.attributes["training_labels"]),
             known_labels=_labels_until(version.as_of, records),
         )
 

@@ -1,0 +1,128 @@
+"""Arrivals: each new or changed file is asked for once, in ranges, and the second tick asks for nothing."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import dagster as dg
+
+from perennial.sources import Files, env
+from perennial.stages import DATA
+from perennial.stores.operations import PartitionRecord
+from resources.tags import REASON
+from sensors.arrivals import build_arrivals
+from tests.sensors.conftest import NOW, World
+
+
+def deliver(source: Path, *keys: str, content: str = "rows") -> None:
+    for key in keys:
+        path = source / f"{key}.parquet"
+        path.write_text(content)
+        os.utime(path, ns=(1, len(content)))
+
+
+def land(world: World, *keys: str, status: Literal["ok", "blocked"] = "ok") -> None:
+    signatures = world.stores["sources"].signatures(world.pipeline, list(keys))
+    records = [
+        PartitionRecord(
+            partition=key,
+            revision=1,
+            content_hash=key,
+            rows=1,
+            status=status,
+            provenance={"signature": signatures[key]},
+        )
+        for key in keys
+    ]
+    world.operations.record_partitions("eta", "landed", records, at=NOW)
+
+
+def test_consecutive_files_are_one_request_for_every_data_asset(world: World) -> None:
+    deliver(world.source, "2024-01-03", "2024-01-04", "2024-01-06")
+
+    tick = world.tick(build_arrivals(world.pipeline))
+
+    first, second = tick.run_requests
+    assert first.tags["dagster/asset_partition_range_start"] == "2024-01-03"
+    assert first.tags["dagster/asset_partition_range_end"] == "2024-01-04"
+    assert first.tags[REASON] == "2 new in the source: 2024-01-03 to 2024-01-04"
+    assert second.tags["dagster/partition"] == "2024-01-06"
+    assert [key.path for key in first.asset_selection] == [["eta", name] for name in DATA]
+
+
+def test_the_same_files_give_the_same_run_key(world: World) -> None:
+    deliver(world.source, "2024-01-03")
+    sensor = build_arrivals(world.pipeline)
+
+    (once,), (again,) = world.tick(sensor).run_requests, world.tick(sensor).run_requests
+
+    assert once.run_key == again.run_key
+
+
+def test_what_has_landed_is_not_asked_for_again_and_a_blocked_file_neither(world: World) -> None:
+    deliver(world.source, "2024-01-03", "2024-01-04")
+    land(world, "2024-01-03")
+    land(world, "2024-01-04", status="blocked")
+
+    tick = world.tick(build_arrivals(world.pipeline))
+
+    assert tick.run_requests == []
+    assert tick.skip_message == "none of 2 files is new or changed"
+
+
+def test_a_changed_file_is_asked_for_under_another_key(world: World) -> None:
+    sensor = build_arrivals(world.pipeline)
+    deliver(world.source, "2024-01-03")
+    (new,) = world.tick(sensor).run_requests
+    land(world, "2024-01-03")
+
+    deliver(world.source, "2024-01-03", content="other rows")
+
+    (changed,) = world.tick(sensor).run_requests
+    assert changed.tags[REASON] == "1 changed in the source: 2024-01-03"
+    assert changed.run_key != new.run_key
+
+
+def test_a_partition_that_is_not_complete_yet_waits(world: World) -> None:
+    deliver(world.source, "2024-01-30", "2024-01-31")
+
+    (request,) = world.tick(build_arrivals(world.pipeline)).run_requests
+
+    assert request.tags["dagster/partition"] == "2024-01-30"
+
+
+def test_what_a_run_is_landing_is_not_asked_for(world: World) -> None:
+    deliver(world.source, "2024-01-03", "2024-01-04", "2024-01-05")
+    key = dg.AssetKey(["eta", "landed"])
+
+    @dg.asset(key=key, partitions_def=dg.DailyPartitionsDefinition("2024-01-01"))
+    def landed() -> None: ...
+
+    job = dg.Definitions(assets=[landed]).resolve_implicit_global_asset_job_def()
+    tags = {"dagster/asset_partition_range_start": "2024-01-03", "dagster/asset_partition_range_end": "2024-01-04"}
+    world.instance.create_run_for_job(job, asset_selection={key}, tags=tags, status=dg.DagsterRunStatus.STARTED)
+
+    (request,) = world.tick(build_arrivals(world.pipeline)).run_requests
+
+    assert request.tags["dagster/partition"] == "2024-01-05"
+
+
+def test_a_long_history_is_cut_into_requests_that_a_crash_may_lose(world: World) -> None:
+    pipeline = replace(world.pipeline, time=replace(world.pipeline.time, start="2023-01-01"))
+    deliver(world.source, *pipeline.time.keys("2023-01-01", "2023-05-30"))
+
+    requests = world.tick(build_arrivals(pipeline)).run_requests
+
+    assert [request.tags["dagster/asset_partition_range_end"] for request in requests] == [
+        "2023-03-05", "2023-05-08", "2023-05-30",
+    ]  # fmt: skip
+
+
+def test_a_source_without_a_folder_says_so(world: World) -> None:
+    nowhere = Files("{root}/{partition:%Y-%m-%d}.parquet", root=env("NO_SUCH_SETTING"))
+    pipeline = replace(world.pipeline, source=nowhere)
+
+    tick = world.tick(build_arrivals(pipeline))
+
+    assert "NO_SUCH_SETTING" in tick.skip_message
