@@ -38,7 +38,7 @@ class Predictor:
 
     def featurize(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The features of each row: numbers as Float32, categories as String, nulls kept."""
-        return rows.lazy().select(self._selection).collect()
+        return rows.select(self._selection)
 
     def score(self, features: pl.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
         """One float64 prediction a row of features. A null is NaN or "" at the model's door."""
@@ -66,11 +66,12 @@ class Predictor:
         self.predict(self.bundle.golden.head(16))
 
     def _input(self, values: pl.Series) -> Any:
-        if values.name in self._numbers:
-            return values.fill_null(float("nan")).to_numpy().reshape(-1, 1)
         import numpy as np
 
-        return np.array(values.fill_null("").to_list(), dtype=object).reshape(-1, 1)
+        if values.name in self._numbers:
+            return values.to_numpy().reshape(-1, 1)  # Polars gives a null as NaN
+        texts = ["" if value is None else value for value in values.to_list()]
+        return np.array(texts, dtype=object).reshape(-1, 1)
 
 
 def _open_session(bundle: Bundle) -> Any:

@@ -1,0 +1,125 @@
+"""Bundles: small real ones for tests, whose answers one can compute by hand."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import onnx
+import polars as pl
+from onnx import TensorProto, helper
+
+from perennial import Column, Daily, Files, Label, Median, Pipeline, Regression, Schema, ShareWithin, Windows, col
+from perennial.bundle import seal
+from perennial.manifest import describe_features, describe_requests, describe_thresholds
+from perennial.stores.parquet import to_parquet
+
+
+@lru_cache
+def small_pipeline(name: str = "rides") -> Pipeline:
+    """A pipeline with a field of every kind that a request can hold."""
+    return Pipeline(
+        name=name,
+        owner="team:tests",
+        objective=Regression(goal=1.0, unit="minutes", kpi=ShareWithin(5.0)),
+        source=Files("{root}/{partition:%Y-%m-%d}.parquet"),
+        time=Daily(start="2024-01-01", event_time="at_door", timezone="Europe/Berlin"),
+        key=["ride_id"],
+        schema=Schema(
+            {
+                "ride_id": Column("int64"),
+                "at_door": Column("datetime"),
+                "ended": Column("datetime", known="with_label"),
+                "distance": Column("float64", unit="km", meaning="planned"),
+                "weight": Column("float32"),
+                "seats": Column("int32"),
+                "meters": Column("int64", nullable=True),
+                "zone": Column("string"),
+                "note": Column("string", nullable=True),
+                "rain": Column("bool"),
+            }
+        ),
+        features=[
+            col("distance").alias("distance"),
+            (col("seats") * 2 + col("rain").cast(int)).alias("load"),
+            col("meters").fill_null(0).alias("meters"),
+            col("weight").alias("weight"),
+            col("at_door").dt.hour().alias("hour"),
+            (col("zone") + col("note").fill_null("")).alias("place"),
+        ],
+        label=Label("minutes", value=(col("ended") - col("at_door")).dt.total_minutes(), known_at="ended"),
+        candidates=[Median(by="place")],
+        windows=Windows(train=3),
+    )
+
+
+def small_model(slope: float, category: str = "north") -> bytes:
+    """slope x distance + load + hour, and 100 more at `category`; NaN counts as 0."""
+    number = ["distance", "load", "hour"]
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 1]) for name in number]
+    inputs.append(helper.make_tensor_value_info("place", TensorProto.STRING, [None, 1]))
+    encoder = helper.make_node(
+        "LabelEncoder", ["place"], ["extra"], domain="ai.onnx.ml",
+        keys_strings=[category], values_floats=[100.0], default_float=0.0,
+    )  # fmt: skip
+    nodes = [
+        encoder,
+        helper.make_node("Mul", ["distance", "slope"], ["scaled"]),
+        helper.make_node("Sum", ["scaled", "load", "hour", "extra"], ["prediction"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "small", inputs,
+        [helper.make_tensor_value_info("prediction", TensorProto.FLOAT, [None, 1])],
+        [helper.make_tensor("slope", TensorProto.FLOAT, [1], [slope])],
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def answer_by_hand(slope: float, instance: dict[str, Any], category: str = "north") -> float:
+    """What `small_model` says to one instance."""
+    place = instance["zone"] + (instance["note"] or "")
+    at = datetime.fromisoformat(instance["at_door"])
+    load = instance["seats"] * 2 + instance["rain"]
+    return slope * instance["distance"] + load + at.hour + (100.0 if place == category else 0.0)
+
+
+def an_instance(number: int = 0, **changes: Any) -> dict[str, Any]:
+    """A request instance; different numbers differ."""
+    at = datetime(2024, 3, 1, 8) + timedelta(minutes=17 * number)
+    instance: dict[str, Any] = {
+        "at_door": at.isoformat(), "distance": 1.5 + number % 50, "weight": 0.5, "seats": number % 7,
+        "meters": None if number % 3 else number, "zone": ("north", "south")[number % 2], "note": None,
+        "rain": number % 5 == 0,
+    }  # fmt: skip
+    return instance | changes
+
+
+def small_bundle(slope: float = 2.0, *, name: str = "rides", as_of: str = "2024-01-31") -> dict[str, bytes]:
+    """The sealed files of a bundle of `small_pipeline`."""
+    pipeline = small_pipeline(name)
+    instances = [an_instance(number) for number in range(40)]
+    rows = pl.DataFrame(
+        {
+            column: pl.Series([i[column] for i in instances]).cast(dtype)
+            if dtype != pl.Datetime("us")
+            else pl.Series([datetime.fromisoformat(i[column]) for i in instances], dtype=dtype)
+            for column, dtype in pipeline.schema.polars.items()
+            if column in pipeline.request_columns
+        }
+    )
+    golden = rows.with_columns(prediction=np.array([answer_by_hand(slope, i) for i in instances]))
+    files = {
+        "features.json": describe_features(pipeline),
+        "schema.json": describe_requests(pipeline),
+        "thresholds.json": describe_thresholds(pipeline),
+        "model.onnx": small_model(slope),
+        "golden.parquet": to_parquet(golden),
+        "reference.parquet": to_parquet(golden.with_columns(label="prediction")),
+    }
+    manifest = {"pipeline": name, "as_of": as_of, "candidate": "by_hand", "declaration_hash": pipeline.hash}
+    return seal(files, manifest)
