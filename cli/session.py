@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import logging
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,26 +37,16 @@ class Session:
 def open_session() -> Iterator[Session]:
     """Open the instance of the home that the environment names; runs that a crash left are ended first."""
     logging.getLogger("dagster").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        _accept_previews()
-        from pipelines.definitions import defs, discovered
-        from resources.instance import open_instance
-        from resources.runs import end_lost_runs
+    from pipelines.definitions import defs, discovered
+    from resources.instance import open_instance
+    from resources.runs import end_lost_runs
 
-        home = find_home(os.environ)
-        with open_instance(home, os.environ) as instance:
-            end_lost_runs(instance)
-            yield Session(home=home, instance=instance, definitions=defs, discovered=discovered)
+    home = find_home(os.environ)
+    with open_instance(home, os.environ) as instance:
+        end_lost_runs(instance)
+        yield Session(home=home, instance=instance, definitions=defs, discovered=discovered)
 
 
 def actor() -> str:
     """Who asks, for the ledger and the tags of runs."""
     return f"{getpass.getuser()} on the command line"
-
-
-def _accept_previews() -> None:
-    """Partitioned checks and backfill policies are used knowingly; a person need not hear of it each time."""
-    import dagster as dg
-
-    for category in (dg.PreviewWarning, dg.BetaWarning):
-        warnings.simplefilter("ignore", category)

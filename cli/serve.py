@@ -1,0 +1,19 @@
+"""Serve: the model server of all pipelines."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes any free one.")] = 8000,
+) -> None:
+    """Answer prediction requests with the champion of every pipeline, until Ctrl-C."""
+    from perennial.settings import find_home
+    from serving.server import serve as run
+
+    run(find_home(os.environ), host=host, port=port)
