@@ -24,9 +24,7 @@ from perennial.stores.tables import Tables
 def build_bundle(pipeline: Pipeline) -> dg.AssetsDefinition:
     """Build the bundle asset of `pipeline`."""
 
-    @dg.asset(
-        **as_of_asset(pipeline, "bundle", stage="evaluation", deps=[key_of(pipeline, "selected")], kinds={"onnx"})
-    )
+    @as_of_asset(pipeline, "bundle", stage="evaluation", deps=[key_of(pipeline, "selected")], kinds={"onnx"})
     def bundle(
         context: dg.AssetExecutionContext,
         tables: dg.ResourceParam[Tables],

@@ -1,7 +1,5 @@
 """Deployment: a judged bundle becomes a numbered version, and a version that passed every gate serves."""
 
-import json
-
 import dagster as dg
 
 from assets.as_of import as_of_asset, key_of
@@ -13,16 +11,13 @@ from perennial.stores.clock import Clock
 from perennial.stores.tables import Tables
 from perennial.stores.tracking import Tracking
 from perennial.stores.versions import bundle_of, version_attributes
+from perennial.tracking import RECORD_TAG
 
 
 def build_registered_model(pipeline: Pipeline) -> dg.AssetsDefinition:
     """Build the registered_model asset of `pipeline`."""
 
-    @dg.asset(
-        **as_of_asset(
-            pipeline, "registered_model", stage="deployment", deps=[key_of(pipeline, "dossier")], kinds={"mlflow"}
-        )
-    )
+    @as_of_asset(pipeline, "registered_model", stage="deployment", deps=[key_of(pipeline, "dossier")], kinds={"mlflow"})
     def registered_model(
         context: dg.AssetExecutionContext,
         tables: dg.ResourceParam[Tables],
@@ -43,7 +38,8 @@ def build_registered_model(pipeline: Pipeline) -> dg.AssetsDefinition:
             number=number,
             bundle_sha256=sha256,
             source=bundles.get(sha256).path.as_uri(),
-            tags={"as_of": as_of, "candidate": attributes["candidate"], "code": attributes["code"]},
+            tags={name: attributes[name] for name in ("candidate", "code")}
+            | {"as_of": as_of, RECORD_TAG: attributes["record"]},
         )
         return dg.MaterializeResult(
             metadata={"version": number, "bundle": sha256, "attributes": dg.MetadataValue.json(attributes)}
@@ -55,11 +51,7 @@ def build_registered_model(pipeline: Pipeline) -> dg.AssetsDefinition:
 def build_release(pipeline: Pipeline) -> dg.AssetsDefinition:
     """Build the release asset of `pipeline`."""
 
-    @dg.asset(
-        **as_of_asset(
-            pipeline, "release", stage="deployment", deps=[key_of(pipeline, "registered_model")], kinds={"sqlite"}
-        )
-    )
+    @as_of_asset(pipeline, "release", stage="deployment", deps=[key_of(pipeline, "registered_model")], kinds={"sqlite"})
     def release(
         context: dg.AssetExecutionContext,
         tables: dg.ResourceParam[Tables],

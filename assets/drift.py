@@ -37,19 +37,17 @@ SCHEMA = {
 def build_drift(pipeline: Pipeline) -> dg.AssetsDefinition:
     """Build the drift asset of `pipeline`."""
 
-    @dg.multi_asset(
-        **range_asset(
-            pipeline,
-            "drift",
-            stage="monitoring",
-            deps=[TABLE],
-            description="Effect size of each watched column against the champion's reference, by Evidently.",
-            check=CHECK,
-            check_description="No watched column lies beyond the drift threshold of the champion's bundle.",
-            blocking=False,
-            calendar=pipeline.monitoring_time,
-            kinds=frozenset({"evidently", "deltalake"}),
-        )
+    @range_asset(
+        pipeline,
+        "drift",
+        stage="monitoring",
+        deps=[TABLE],
+        description="Effect size of each watched column against the champion's reference, by Evidently.",
+        check=CHECK,
+        check_description="No watched column lies beyond the drift threshold of the champion's bundle.",
+        blocking=False,
+        calendar=pipeline.monitoring_time,
+        kinds=frozenset({"evidently", "deltalake"}),
     )
     def drift(
         context: dg.AssetExecutionContext,

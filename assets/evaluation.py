@@ -1,6 +1,7 @@
 """Evaluation: the sealed test, opened once, for the bundle, the champion and the baselines alike."""
 
 import json
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -27,9 +28,7 @@ from perennial.stores.tracking import Tracking
 def build_evaluation(pipeline: Pipeline) -> dg.AssetsDefinition:
     """Build the evaluation asset of `pipeline`."""
 
-    @dg.asset(
-        **as_of_asset(pipeline, "evaluation", stage="evaluation", deps=[key_of(pipeline, "bundle")], kinds={"mlflow"})
-    )
+    @as_of_asset(pipeline, "evaluation", stage="evaluation", deps=[key_of(pipeline, "bundle")], kinds={"mlflow"})
     def evaluation(
         context: dg.AssetExecutionContext,
         tables: dg.ResourceParam[Tables],
@@ -53,17 +52,24 @@ def build_evaluation(pipeline: Pipeline) -> dg.AssetsDefinition:
             champion=_champion(pipeline, tables, bundles, rows),
         )
 
-        artifacts.put(pipeline.name, as_of, "evaluation", {"comparison.json": compared.to_json()})
         pictures = {
             "models.png": _picture(pipeline, compared),
             "errors.png": error_picture(rows["label"].to_numpy(), answers, unit=pipeline.objective.unit),
         }
-        training_set = tables.records(pipeline, "training_set")[as_of]
-        recorded = tracking.record(
-            evaluation_record(
-                context, pipeline, bundle, compared, pictures, training_set, home.dagster_ui, started_at, clock.now()
-            )
+        record = evaluation_record(
+            context,
+            pipeline,
+            bundle,
+            compared,
+            pictures=pictures,
+            training_set=tables.records(pipeline, "training_set")[as_of],
+            dagster_ui=home.dagster_ui,
+            started_at=started_at,
+            ended_at=clock.now(),
         )
+        files = {"comparison.json": compared.to_json(), "record.txt": record.id.encode()}
+        artifacts.put(pipeline.name, as_of, "evaluation", files)
+        recorded = tracking.record(record)
 
         metric = compared.measures[BUNDLE][pipeline.objective.metric]
         return dg.MaterializeResult(
@@ -83,7 +89,7 @@ def build_evaluation(pipeline: Pipeline) -> dg.AssetsDefinition:
 
 def _baselines(
     pipeline: Pipeline, artifacts: Artifacts, as_of: str, rows: pl.DataFrame, *, shipped: str
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """The answers of every baseline but the one that ships, each fitted on the rows that the bundle learned from."""
     features = featurize(rows, pipeline.checked_features)
     return {

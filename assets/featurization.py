@@ -16,15 +16,13 @@ from perennial.stores.tables import Outcome, Tables
 def build_features(pipeline: Pipeline) -> dg.AssetsDefinition:
     """Build the features asset of `pipeline`."""
 
-    @dg.multi_asset(
-        **range_asset(
-            pipeline,
-            "features",
-            stage="featurization",
-            deps=["accepted"],
-            description="The declared features of each accepted row, by the expressions that the bundle will carry.",
-            metadata={"features": dg.MetadataValue.md(catalogue(pipeline))},
-        )
+    @range_asset(
+        pipeline,
+        "features",
+        stage="featurization",
+        deps=["accepted"],
+        description="The declared features of each accepted row, by the expressions that the bundle will carry.",
+        metadata={"features": dg.MetadataValue.md(catalogue(pipeline))},
     )
     def features(
         context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]

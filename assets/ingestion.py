@@ -23,16 +23,14 @@ CHECK = "schema_is_known"
 def build_landed(pipeline: Pipeline) -> dg.AssetsDefinition:
     """Build the landed asset of `pipeline`."""
 
-    @dg.multi_asset(
-        **range_asset(
-            pipeline,
-            "landed",
-            stage="ingestion",
-            description="The source's rows in their declared types, each with its event time and known-at.",
-            check=CHECK,
-            check_description="Every declared column is there, nothing else is, and every value fits its type.",
-            metadata=column_schema(pipeline.schema),
-        )
+    @range_asset(
+        pipeline,
+        "landed",
+        stage="ingestion",
+        description="The source's rows in their declared types, each with its event time and known-at.",
+        check=CHECK,
+        check_description="Every declared column is there, nothing else is, and every value fits its type.",
+        metadata=column_schema(pipeline.schema),
     )
     def landed(
         context: dg.AssetExecutionContext,

@@ -18,14 +18,12 @@ from perennial.stores.tables import Outcome, Tables
 def build_labels(pipeline: Pipeline) -> dg.AssetsDefinition:
     """Build the labels asset of `pipeline`."""
 
-    @dg.multi_asset(
-        **range_asset(
-            pipeline,
-            "labels",
-            stage="labels",
-            deps=["accepted"],
-            description="The outcome of each accepted row, and the time from which one could know it.",
-        )
+    @range_asset(
+        pipeline,
+        "labels",
+        stage="labels",
+        deps=["accepted"],
+        description="The outcome of each accepted row, and the time from which one could know it.",
     )
     def labels(
         context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]

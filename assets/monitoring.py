@@ -21,14 +21,12 @@ from perennial.stores.tables import Outcome, Tables
 def build_inference_log(pipeline: Pipeline) -> dg.AssetsDefinition:
     """Build the inference_log asset of `pipeline`."""
 
-    @dg.multi_asset(
-        **range_asset(
-            pipeline,
-            TABLE,
-            stage="monitoring",
-            description="One record an answered instance, taken from the server's segments exactly once.",
-            calendar=pipeline.monitoring_time,
-        )
+    @range_asset(
+        pipeline,
+        TABLE,
+        stage="monitoring",
+        description="One record an answered instance, taken from the server's segments exactly once.",
+        calendar=pipeline.monitoring_time,
     )
     def inference_log(
         context: dg.AssetExecutionContext,
@@ -52,15 +50,13 @@ def build_inference_log(pipeline: Pipeline) -> dg.AssetsDefinition:
 def build_ground_truth(pipeline: Pipeline) -> dg.AssetsDefinition:
     """Build the ground_truth asset of `pipeline`."""
 
-    @dg.multi_asset(
-        **range_asset(
-            pipeline,
-            "ground_truth",
-            stage="monitoring",
-            deps=[TABLE],
-            description="Each answered prediction with its outcome: by feedback on its id, else by a label of its key.",
-            calendar=pipeline.monitoring_time,
-        )
+    @range_asset(
+        pipeline,
+        "ground_truth",
+        stage="monitoring",
+        deps=[TABLE],
+        description="Each answered prediction with its outcome: by feedback on its id, else by a label of its key.",
+        calendar=pipeline.monitoring_time,
     )
     def ground_truth(
         context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]
@@ -83,15 +79,13 @@ def build_ground_truth(pipeline: Pipeline) -> dg.AssetsDefinition:
 def build_performance(pipeline: Pipeline) -> dg.AssetsDefinition:
     """Build the performance asset of `pipeline`."""
 
-    @dg.multi_asset(
-        **range_asset(
-            pipeline,
-            "performance",
-            stage="monitoring",
-            deps=["ground_truth"],
-            description="How good the answered predictions were, by version, beside what the sealed test promised.",
-            calendar=pipeline.monitoring_time,
-        )
+    @range_asset(
+        pipeline,
+        "performance",
+        stage="monitoring",
+        deps=["ground_truth"],
+        description="How good the answered predictions were, by version, beside what the sealed test promised.",
+        calendar=pipeline.monitoring_time,
     )
     def measured(
         context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]

@@ -1,5 +1,7 @@
 """Partitioning: a pipeline's calendar in Dagster's terms."""
 
+import warnings
+
 import dagster as dg
 
 from perennial.declaration import Pipeline
@@ -14,16 +16,20 @@ def partitions_of(calendar: Calendar) -> dg.TimeWindowPartitionsDefinition:
         Monthly: dg.MonthlyPartitionsDefinition,
     }[type(calendar)]
     end = calendar.window(calendar.end).end.astimezone(calendar.zone) if calendar.end else None
-    return kind(
+    partitions: dg.TimeWindowPartitionsDefinition = kind(
         start_date=calendar.start,
         end_date=end.strftime(calendar.key_format) if end else None,
         timezone=str(calendar.zone),
         fmt=calendar.key_format,
     )
+    return partitions
 
 
 def window_mapping(pipeline: Pipeline) -> dg.TimeWindowPartitionMapping:
     """An as-of partition depends on every partition of its training window."""
-    return dg.TimeWindowPartitionMapping(
-        start_offset=1 - pipeline.windows.length, end_offset=0, allow_nonexistent_upstream_partitions=True
-    )
+    with warnings.catch_warnings():
+        # The last argument is in beta in Dagster 1.13; without it the first as-ofs of a calendar have no mapping.
+        warnings.simplefilter("ignore", category=dg.BetaWarning)
+        return dg.TimeWindowPartitionMapping(
+            start_offset=1 - pipeline.windows.length, end_offset=0, allow_nonexistent_upstream_partitions=True
+        )

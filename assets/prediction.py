@@ -24,15 +24,13 @@ class PredictionConfig(dg.Config):
 def build_predictions(pipeline: Pipeline) -> dg.AssetsDefinition:
     """Build the predictions asset of `pipeline`."""
 
-    @dg.multi_asset(
-        **range_asset(
-            pipeline,
-            "predictions",
-            stage="prediction",
-            deps=["accepted", "release"],
-            description="One version's prediction for each accepted row; the version is recorded with the partition.",
-            kinds=frozenset({"onnx", "deltalake"}),
-        )
+    @range_asset(
+        pipeline,
+        "predictions",
+        stage="prediction",
+        deps=["accepted", "release"],
+        description="One version's prediction for each accepted row; the version is recorded with the partition.",
+        kinds=frozenset({"onnx", "deltalake"}),
     )
     def predictions(
         context: dg.AssetExecutionContext,
@@ -64,9 +62,9 @@ def build_predictions(pipeline: Pipeline) -> dg.AssetsDefinition:
                 seen = {
                     "version": number,
                     "bundle": sha256,
-                    "mean": float(part["prediction"].mean()),
+                    "mean": part["prediction"].mean(),
                     "sample": head(part),
-                }  # type: ignore[arg-type]
+                }
                 run.written(key, row_counts(part.height) | seen)
         yield from run.finish()
 

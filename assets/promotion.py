@@ -28,8 +28,12 @@ def build_dossier(pipeline: Pipeline) -> dg.AssetsDefinition:
     """Build the dossier asset of `pipeline`, with a blocking check a gate."""
     key = key_of(pipeline, "dossier")
 
-    @dg.asset(
-        **as_of_asset(pipeline, "dossier", stage="evaluation", deps=[key_of(pipeline, "evaluation")], kinds={"json"}),
+    @as_of_asset(
+        pipeline,
+        "dossier",
+        stage="evaluation",
+        deps=[key_of(pipeline, "evaluation")],
+        kinds={"json"},
         check_specs=[dg.AssetCheckSpec(gate, asset=key, blocking=True, description=CLAIMS[gate]) for gate in GATES],
     )
     def dossier(

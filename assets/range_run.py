@@ -9,7 +9,7 @@ list. `tests/assets/test_range_run.py` holds Dagster to the behaviour that this 
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -41,11 +41,8 @@ def range_asset(  # noqa: PLR0913 - the parts of an asset's specification
     calendar: Calendar | None = None,
     kinds: frozenset[str] = frozenset({"polars", "deltalake"}),
     metadata: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Arguments of `dg.multi_asset` for one or more assets that are written together by a range run.
-
-    The check belongs to the first of `names`.
-    """
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Decorator: one or more assets that are written together by a range run; the check belongs to the first."""
     logging.getLogger("dagster._core.execution.plan.active").addFilter(_gated_elsewhere)
     partitions = partitions_of(calendar or pipeline.time)
     specs = [
@@ -62,15 +59,14 @@ def range_asset(  # noqa: PLR0913 - the parts of an asset's specification
         )
         for name in names
     ]
-    return {
-        "name": f"{pipeline.name}__{names[0]}",
-        "specs": specs,
-        "check_specs": [_check_spec(pipeline, names[0], check, check_description, blocking, partitions)]
-        if check
-        else [],
-        "can_subset": True,
-        "backfill_policy": dg.BackfillPolicy.single_run(),
-    }
+    checks = [_check_spec(pipeline, names[0], check, check_description, blocking, partitions)] if check else []
+    return dg.multi_asset(
+        name=f"{pipeline.name}__{names[0]}",
+        specs=specs,
+        check_specs=checks,
+        can_subset=True,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
 
 
 def _gated_elsewhere(record: logging.LogRecord) -> bool:
@@ -80,7 +76,7 @@ def _gated_elsewhere(record: logging.LogRecord) -> bool:
     return "emitted no result" not in record.getMessage()
 
 
-def _check_spec(  # noqa: PLR0913, PLR0917 - the parts of a check's specification
+def _check_spec(
     pipeline: Pipeline,
     name: str,
     check: str,

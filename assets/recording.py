@@ -73,11 +73,12 @@ def run_tags(
     }
 
 
-def evaluation_record(  # noqa: PLR0913, PLR0917 - what a run is made of
+def evaluation_record(  # noqa: PLR0913 - what a run is made of
     context: dg.AssetExecutionContext,
     pipeline: Pipeline,
     bundle: Bundle,
     compared: Comparison,
+    *,
     pictures: Mapping[str, bytes],
     training_set: PartitionRecord,
     dagster_ui: str,

@@ -27,17 +27,15 @@ def build_training_set(pipeline: Pipeline) -> dg.AssetsDefinition:
     """Build the training_set asset of `pipeline`."""
     window = window_mapping(pipeline)
 
-    @dg.asset(
-        **as_of_asset(
-            pipeline,
-            "training_set",
-            stage="training",
-            deps=[
-                dg.AssetDep(key_of(pipeline, "features"), partition_mapping=window),
-                dg.AssetDep(key_of(pipeline, "labels"), partition_mapping=window),
-            ],
-            kinds={"polars", "deltalake"},
-        )
+    @as_of_asset(
+        pipeline,
+        "training_set",
+        stage="training",
+        deps=[
+            dg.AssetDep(key_of(pipeline, "features"), partition_mapping=window),
+            dg.AssetDep(key_of(pipeline, "labels"), partition_mapping=window),
+        ],
+        kinds={"polars", "deltalake"},
     )
     def training_set(
         context: dg.AssetExecutionContext,
@@ -80,15 +78,13 @@ def build_training_set(pipeline: Pipeline) -> dg.AssetsDefinition:
 def build_candidate(pipeline: Pipeline, candidate: Candidate) -> dg.AssetsDefinition:
     """Build the asset of one candidate of `pipeline`."""
 
-    @dg.asset(
-        **as_of_asset(
-            pipeline,
-            candidate.name,
-            stage="training",
-            deps=[key_of(pipeline, "training_set")],
-            kinds={"onnx", "mlflow"},
-            description=f"{type(candidate).__name__} fitted on train, measured on validation, exported to ONNX.",
-        )
+    @as_of_asset(
+        pipeline,
+        candidate.name,
+        stage="training",
+        deps=[key_of(pipeline, "training_set")],
+        kinds={"onnx", "mlflow"},
+        description=f"{type(candidate).__name__} fitted on train, measured on validation, exported to ONNX.",
     )
     def trained(
         context: dg.AssetExecutionContext,
@@ -134,14 +130,12 @@ def build_candidate(pipeline: Pipeline, candidate: Candidate) -> dg.AssetsDefini
 def build_selected(pipeline: Pipeline) -> dg.AssetsDefinition:
     """Build the selected asset of `pipeline`."""
 
-    @dg.asset(
-        **as_of_asset(
-            pipeline,
-            "selected",
-            stage="training",
-            deps=[key_of(pipeline, candidate.name) for candidate in pipeline.candidates],
-            kinds={"onnx"},
-        )
+    @as_of_asset(
+        pipeline,
+        "selected",
+        stage="training",
+        deps=[key_of(pipeline, candidate.name) for candidate in pipeline.candidates],
+        kinds={"onnx"},
     )
     def selected(
         context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables], artifacts: dg.ResourceParam[Artifacts]

@@ -8,8 +8,8 @@ import dagster as dg
 from assets.describe import picture, row_counts, table
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
-from perennial.profiling import histogram_picture, profile_partitions
 from perennial.lineage import inputs_of
+from perennial.profiling import histogram_picture, profile_partitions
 from perennial.stores.clock import Clock
 from perennial.stores.operations import PartitionRecord
 from perennial.stores.tables import Outcome, Tables
@@ -23,18 +23,16 @@ PICTURES = 12
 def build_accepted(pipeline: Pipeline) -> dg.AssetsDefinition:
     """Build the accepted and quarantined assets of `pipeline`, which one pass over the rows divides."""
 
-    @dg.multi_asset(
-        **range_asset(
-            pipeline,
-            "accepted",
-            "quarantined",
-            stage="validation",
-            deps=["landed"],
-            description="Landed rows divided by the row expectations: landed = accepted + quarantined, always.",
-            check=CHECK,
-            check_description="The partition's expectations hold, evaluated by Great Expectations.",
-            kinds=frozenset({"polars", "deltalake", "greatexpectations"}),
-        )
+    @range_asset(
+        pipeline,
+        "accepted",
+        "quarantined",
+        stage="validation",
+        deps=["landed"],
+        description="Landed rows divided by the row expectations: landed = accepted + quarantined, always.",
+        check=CHECK,
+        check_description="The partition's expectations hold, evaluated by Great Expectations.",
+        kinds=frozenset({"polars", "deltalake", "greatexpectations"}),
     )
     def accepted(
         context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]
@@ -61,15 +59,13 @@ def build_accepted(pipeline: Pipeline) -> dg.AssetsDefinition:
 def build_profile(pipeline: Pipeline) -> dg.AssetsDefinition:
     """Build the profile asset of `pipeline`."""
 
-    @dg.multi_asset(
-        **range_asset(
-            pipeline,
-            "profile",
-            stage="validation",
-            deps=["accepted"],
-            description="What each accepted partition looks like: counts, ranges, histograms.",
-            kinds=frozenset({"polars", "deltalake", "matplotlib"}),
-        )
+    @range_asset(
+        pipeline,
+        "profile",
+        stage="validation",
+        deps=["accepted"],
+        description="What each accepted partition looks like: counts, ranges, histograms.",
+        kinds=frozenset({"polars", "deltalake", "matplotlib"}),
     )
     def profile(
         context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]

@@ -89,9 +89,7 @@ def featurize(frame: pl.DataFrame, features: Iterable[Feature]) -> pl.DataFrame:
 
 def featurize_rows(accepted: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
     """The rows of the features table: key, partition, both times, and one column a feature."""
-    return accepted.select(
-        *pipeline.key, "partition", "event_time", "known_at", *selection(pipeline.checked_features)
-    )
+    return accepted.select(*pipeline.key, "partition", "event_time", "known_at", *selection(pipeline.checked_features))
 
 
 def selection(features: Iterable[Feature]) -> list[pl.Expr]:

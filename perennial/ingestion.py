@@ -77,4 +77,3 @@ def provenance(pipeline: Pipeline, arrival: Arrival) -> dict[str, Any]:
         "licence": pipeline.source.licence,
         "owner": pipeline.owner,
     }
-

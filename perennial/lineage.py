@@ -38,16 +38,16 @@ class Recorded(Protocol):
     """The part of a partition's record that lineage looks at."""
 
     @property
-    def status(self) -> str: ...  # noqa: D102 - as recorded
+    def status(self) -> str: ...
 
     @property
-    def reason(self) -> str | None: ...  # noqa: D102 - as recorded
+    def reason(self) -> str | None: ...
 
     @property
-    def content_hash(self) -> str: ...  # noqa: D102 - as recorded
+    def content_hash(self) -> str: ...
 
     @property
-    def inputs(self) -> Mapping[str, str]: ...  # noqa: D102 - as recorded
+    def inputs(self) -> Mapping[str, str]: ...
 
 
 def inputs_of(pipeline: Pipeline, name: str, parent_hash: str) -> dict[str, str]:
@@ -56,9 +56,7 @@ def inputs_of(pipeline: Pipeline, name: str, parent_hash: str) -> dict[str, str]
     return {step.parent or "source": parent_hash, "declaration": pipeline.part_hash(*step.declared)}
 
 
-def problem_with(
-    pipeline: Pipeline, name: str, key: str, records: Mapping[str, Mapping[str, Recorded]]
-) -> str | None:
+def problem_with(pipeline: Pipeline, name: str, key: str, records: Mapping[str, Mapping[str, Recorded]]) -> str | None:
     """Why partition `key` of table `name` may not be read, or None when it stands and is up to date.
 
     `records` holds the manifest of each table. The parents are looked at first: the answer names the

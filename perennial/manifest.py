@@ -29,7 +29,9 @@ def describe_bundle(
         "code": code,
         "polars_version": pl.__version__,
         "windows": {split: list(keys) for split, keys in training_set["windows"].items()},
-        "training_set": {name: training_set[name] for name in ("content_hash", "rows", "fitted_rows", "table_versions")},
+        "training_set": {
+            name: training_set[name] for name in ("content_hash", "rows", "fitted_rows", "table_versions")
+        },
     }
 
 

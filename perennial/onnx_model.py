@@ -19,7 +19,9 @@ def answer_with_onnx(model: bytes, features: pl.DataFrame) -> np.ndarray[Any, An
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    inputs = {node.name: _column(features[node.name], text=node.type == "tensor(string)") for node in session.get_inputs()}
+    inputs = {
+        node.name: _column(features[node.name], text=node.type == "tensor(string)") for node in session.get_inputs()
+    }
     return np.asarray(session.run(None, inputs)[0], dtype=np.float64).ravel()
 
 

@@ -52,11 +52,13 @@ def error_picture(label: np.ndarray[Any, Any], predicted: np.ndarray[Any, Any], 
 def comparison_picture(measured: Mapping[str, tuple[float, float, float]], *, title: str, unit: str) -> bytes:
     """PNG of several models' metric, each with its interval: `name -> (value, low, high)`."""
     figure, axes = _panel(f"{title} [{unit}]", height=0.9 + 0.4 * len(measured))
-    for row, (name, (value, low, high)) in enumerate(reversed(measured.items())):
+    names = list(reversed(list(measured)))
+    for row, name in enumerate(names):
+        value, low, high = measured[name]
         axes.plot([low, high], [row, row], color=FAINT, linewidth=3, solid_capstyle="round")
         axes.plot(value, row, "o", color=ORANGE if name.startswith("bundle") else BLUE)
         axes.annotate(f"{value:.3g}", (value, row), textcoords="offset points", xytext=(0, 7), ha="center", fontsize=8)
-    axes.set_yticks(range(len(measured)), list(reversed(measured)))
+    axes.set_yticks(range(len(names)), names)
     axes.set_ylim(-0.6, len(measured) - 0.3)
     return _png(figure)
 

@@ -54,6 +54,11 @@ class Home:
     """Address at which people open the MLflow UI."""
 
     @property
+    def artifacts(self) -> Path:
+        """Folder of what the steps of one training hand each other."""
+        return self.root / "artifacts"
+
+    @property
     def inference(self) -> Path:
         """Folder of the inference log's segments."""
         return self.root / "inference"

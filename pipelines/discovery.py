@@ -36,7 +36,9 @@ class Discovered:
                 return pipeline
         for module in self.broken:
             if module.name == name:
-                raise DeclarationError("the declaration does not load", where=f"pipelines/{name}.py", found=module.error)
+                raise DeclarationError(
+                    "the declaration does not load", where=f"pipelines/{name}.py", found=module.error
+                )
         raise DeclarationError(
             "no such pipeline", where="pipelines", found=repr(name), expected=", ".join(p.name for p in self.pipelines)
         )
@@ -57,12 +59,16 @@ def discover(folder: Path = FOLDER) -> Discovered:
             for pipeline in _declared_in(path):
                 if pipeline.name in pipelines:
                     raise DeclarationError(
-                        "the name is taken by another pipeline", where=f"pipelines/{path.name}", found=repr(pipeline.name),
+                        "the name is taken by another pipeline",
+                        where=f"pipelines/{path.name}",
+                        found=repr(pipeline.name),
                         expected="a name of its own",
                     )
                 pipelines[pipeline.name] = pipeline
         except Exception as error:  # noqa: BLE001 - whatever a user's module raises must not stop the others
-            broken.append(Broken(name=path.stem, error=f"{type(error).__name__}: {error}", trace=traceback.format_exc()))
+            broken.append(
+                Broken(name=path.stem, error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+            )
     return Discovered(pipelines=tuple(pipelines[name] for name in sorted(pipelines)), broken=tuple(broken))
 
 
@@ -76,5 +82,7 @@ def _declared_in(path: Path) -> list[Pipeline]:
     spec.loader.exec_module(module)
     declared = [value for value in vars(module).values() if isinstance(value, Pipeline)]
     if not declared:
-        raise DeclarationError("no pipeline is declared", where=f"pipelines/{path.name}", expected="name = Pipeline(...)")
+        raise DeclarationError(
+            "no pipeline is declared", where=f"pipelines/{path.name}", expected="name = Pipeline(...)"
+        )
     return list({id(pipeline): pipeline for pipeline in declared}.values())

@@ -40,9 +40,9 @@ STORES: Mapping[str, Callable[[Home], Any]] = {
     "operations": open_operations,
     "tables": open_tables,
     "sources": lambda home: SourceFiles(home=home.root),
-    "artifacts": lambda home: Artifacts(home.root / "artifacts"),
+    "artifacts": lambda home: Artifacts(home.artifacts),
     "bundles": lambda home: BundleStore(home.bundles),
-    "tracking": lambda home: Tracking(home.mlflow_url, home.tracking, public_url=home.mlflow_ui),
+    "tracking": lambda home: Tracking(uri=home.mlflow_url, spool=home.tracking, public_url=home.mlflow_ui),
     "code": lambda _: Code(root=CLONE),
     "clock": lambda _: Clock(),
 }

@@ -65,9 +65,7 @@ class Lakehouse:
 
     def scan(self, table: str, *, partitions: Sequence[str] | None = None, version: int | None = None) -> pl.LazyFrame:
         """The rows of `table`, of the given partitions only; unordered between partitions."""
-        rows = pl.scan_delta(
-            self.path(table), version=version, storage_options=dict(self.storage_options) or None
-        )
+        rows = pl.scan_delta(self.path(table), version=version, storage_options=dict(self.storage_options) or None)
         return rows if partitions is None else rows.filter(pl.col("partition").is_in(list(partitions)))
 
     def read(self, table: str, *, partitions: Sequence[str], columns: Sequence[str] | None = None) -> pl.DataFrame:

@@ -51,14 +51,24 @@ class SourceFiles:
         path = self.path(pipeline, partition)
         where = f"{pipeline.name} {partition}"
         if not path.parent.is_dir():
-            raise SourceError("the source's folder is not there", where=where, found=f"no folder {path.parent}",
-                              expected=f"a folder with {path.name}", hint="mount it, or set the source's root")
+            raise SourceError(
+                "the source's folder is not there",
+                where=where,
+                found=f"no folder {path.parent}",
+                expected=f"a folder with {path.name}",
+                hint="mount it, or set the source's root",
+            )
         try:
             content = path.read_bytes()
             signature = _signature(path)
         except OSError as error:
-            raise SourceError("the partition's file cannot be read", where=where, found=f"{error.strerror}: {path}",
-                              expected="a readable file", hint="wait until the source has delivered it") from error
+            raise SourceError(
+                "the partition's file cannot be read",
+                where=where,
+                found=f"{error.strerror}: {path}",
+                expected="a readable file",
+                hint="wait until the source has delivered it",
+            ) from error
         return Arrival(
             partition=partition,
             frame=_parse(content, path, where=where),
@@ -97,5 +107,9 @@ def _parse(content: bytes, path: Path, *, where: str) -> pl.DataFrame:
     try:
         return pl.read_parquet(io.BytesIO(content))
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise SourceError(f"{path.name} is a damaged parquet file", where=where, found=str(error).splitlines()[0],
-                          expected="a complete parquet file") from error
+        raise SourceError(
+            f"{path.name} is a damaged parquet file",
+            where=where,
+            found=str(error).splitlines()[0],
+            expected="a complete parquet file",
+        ) from error

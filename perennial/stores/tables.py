@@ -107,4 +107,6 @@ class Tables:
 
 
 def _by_partition(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    return {str(key): part for (key,), part in rows.partition_by("partition", as_dict=True, maintain_order=True).items()}
+    return {
+        str(key): part for (key,), part in rows.partition_by("partition", as_dict=True, maintain_order=True).items()
+    }

@@ -26,11 +26,13 @@ def version_attributes(
     partition up to its as-of.
     """
     record = tables.records(pipeline, "training_set")[as_of]
-    compared = Comparison.from_json(artifacts.get(pipeline.name, as_of, "evaluation")["comparison.json"])
+    evaluated = artifacts.get(pipeline.name, as_of, "evaluation")
+    compared = Comparison.from_json(evaluated["comparison.json"])
     labels = tables.records(pipeline, "labels")
     return {
         "as_of_instant": pipeline.time.known_at(as_of).isoformat(),
         "candidate": manifest["candidate"],
+        "record": evaluated["record.txt"].decode(),
         "code": manifest["code"],
         "declaration_hash": manifest["declaration_hash"],
         "windows": manifest["windows"],
