@@ -111,6 +111,10 @@ class TestBetterThanBaselines:
     def test_refuses_a_model_that_is_only_as_good(self):
         assert not better_than_baselines({"same": difference(answers(GOOD), answers(GOOD))}, Better()).passed
 
+    @given(high=st.floats(-2, 2))
+    def test_passes_exactly_when_the_whole_interval_lies_below_zero(self, high):
+        assert better_than_baselines({"median": given_gap(high, low=-3.0)}, Better()).passed == (high < 0)
+
     def test_refuses_where_there_is_no_baseline(self):
         assert better_than_baselines({}, Better()).reason == "no baseline was measured beside it"
 
