@@ -41,7 +41,8 @@ LAKE_SCHEMA = {
 """Columns of the lake table; `instance` and `features` are JSON, since they differ between pipelines."""
 _COMMIT_BYTES = 32 * 2**20
 """Most bytes of segments that one commit takes."""
-_ATTEMPTS = 20
+_ATTEMPTS = 10
+"""How often a commit may fail in a row while the table stands still."""
 
 
 class _Line(Record, kw_only=True, gc=False):
@@ -75,7 +76,8 @@ def take_in(folder: Path, table: str, storage_options: Mapping[str, str] | None 
     """
     options = dict(storage_options or {})
     partitions: dict[str, int] = {}
-    unreadable, conflicts = 0, 0
+    unreadable = 0
+    failed: list[Mapping[str, int]] = []
     while segments := segments_in(folder):
         delta = _open_table(table, options)
         offsets = {path.name: delta.transaction_version(path.name) or 0 for path in segments}
@@ -86,8 +88,9 @@ def take_in(folder: Path, table: str, storage_options: Mapping[str, str] | None 
         try:
             _commit(delta, rows, {name: offsets[name] + len(chunk) for name, chunk in chunks}, options)
         except _conflict():
-            conflicts += 1  # another process took some of it first: look again
-            if conflicts == _ATTEMPTS:
+            # another process took some of it first: look again, unless nobody gets anywhere
+            failed = [*failed, offsets] if failed[-1:] == [offsets] else [offsets]
+            if len(failed) == _ATTEMPTS:
                 raise
             continue
         unreadable += passed_over
@@ -151,7 +154,12 @@ def read_inference_log(
         rows = pl.DataFrame(schema=LAKE_SCHEMA)
     else:
         scan = pl.scan_delta(table, storage_options=options or None)
-        rows = scan.filter(pl.col("partition").is_in(list(partitions))).collect().select(LAKE_SCHEMA).sort("at", "id")
+        rows = (
+            scan.filter(pl.col("partition").is_in(list(partitions)))
+            .collect()
+            .select(list(LAKE_SCHEMA))
+            .sort("at", "id")
+        )
     fields = (*schema.columns, *schema.optional)
     read_as = {f.name: pl.String() if f.kind == "datetime" else POLARS_TYPES[f.kind] for f in fields}
     decoded = rows["instance"].str.json_decode(pl.Struct(read_as)).struct.unnest()

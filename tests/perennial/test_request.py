@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -152,7 +153,5 @@ def test_decoding_and_checking_agree_on_every_instance(number: int, changes: dic
 
 @given(st.binary(max_size=40) | st.recursive(VALUES, lambda v: st.lists(v) | st.dictionaries(st.text(), v)).map(_body))
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
-    try:
+    with suppress(BodyError, FieldError):
         READER.decode(body)
-    except RequestError as error:
-        assert error.expected
