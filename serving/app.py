@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,10 +16,11 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
 
 from perennial.errors import PerennialError
 from perennial.stores.operations import Outcome
-from serving.answers import Receive, Scope, Send, encode, failure_of, read_body
+from serving.answers import Receive, Scope, Send, WrongMethod, encode, failure_of, read_body
 from serving.batching import Batcher
 from serving.documentation import describe, page
 from serving.feedback import read_outcomes
@@ -89,10 +90,15 @@ def _add_errors(app: FastAPI, parts: Parts) -> None:
         failure = failure_of(error)
         pipeline = request.path_params.get("pipeline", UNKNOWN)
         parts.metrics.failed(pipeline if pipeline in parts.models.served else UNKNOWN, failure.status, failure.kind)
-        return _json(failure.content, failure.status)
+        return _json(failure.content, failure.status, {"allow": "POST"} if failure.status == 405 else None)
+
+    async def refuse(_: Request, error: Exception) -> Response:
+        if not isinstance(error, HTTPException):
+            raise error
+        return _json({"error": error.detail}, error.status_code, error.headers)
 
     app.add_exception_handler(PerennialError, fail)
-    app.add_exception_handler(SQLAlchemyError, fail)
+    app.add_exception_handler(HTTPException, refuse)
 
 
 def _add_health(app: FastAPI, parts: Parts) -> None:
@@ -127,6 +133,8 @@ def _add_models(app: FastAPI, parts: Parts) -> None:
 
     @app.get("/v1/models/{pipeline}", summary="The version that serves, and what its requests hold")
     async def model(pipeline: str) -> Response:
+        if pipeline.endswith(":feedback"):  # of two routes that match, this one also knows GET
+            raise WrongMethod("this address takes another method", where="request", found="GET", expected="POST")
         return _json(_described(parts.models.find(pipeline)))
 
 
@@ -162,5 +170,5 @@ def _described(served: Served) -> dict[str, Any]:
     }
 
 
-def _json(content: Any, status: int = 200) -> Response:
-    return Response(encode(content), status, media_type="application/json")
+def _json(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(encode(content), status, headers, media_type="application/json")

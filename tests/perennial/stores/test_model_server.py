@@ -1,0 +1,51 @@
+"""Model server: golden rows over HTTP, from a process that ends with the proof."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from perennial.bundle import open_bundle
+from perennial.errors import BundleError
+from perennial.prediction import Predictor
+from perennial.stores.bundles import BundleStore
+from perennial.stores.model_server import predict_over_http, running_server
+from tests.bundles import small_bundle
+
+
+def test_rows_get_the_same_answers_over_http_as_in_batch(tmp_path: Path) -> None:
+    store = BundleStore(tmp_path)
+    bundle = store.get(store.put(small_bundle(2.0)))
+    rows = pl.concat([bundle.golden.drop("prediction")] * 6)
+
+    over_http = predict_over_http(bundle, rows)
+
+    assert over_http.tolist() == Predictor(bundle).predict(rows).tolist()
+    assert np.allclose(over_http, np.tile(bundle.golden["prediction"].to_numpy(), 6))
+
+
+def test_a_row_that_the_server_refuses_is_an_error_that_says_why(tmp_path: Path) -> None:
+    store = BundleStore(tmp_path)
+    bundle = store.get(store.put(small_bundle(2.0)))
+
+    with pytest.raises(BundleError, match="zone"):
+        predict_over_http(bundle, bundle.golden.with_columns(zone=pl.lit(None, pl.String)))
+
+
+def test_a_bundle_that_cannot_be_served_is_an_error_with_the_servers_words(tmp_path: Path) -> None:
+    store = BundleStore(tmp_path)
+    bundle = store.get(store.put(small_bundle(2.0)))
+    (bundle.path / "model.onnx").write_bytes(b"damaged")
+
+    with pytest.raises(BundleError, match=r"model\.onnx"), running_server(bundle):
+        pass
+
+
+def test_a_bundle_in_memory_has_no_server() -> None:
+    bundle = open_bundle(small_bundle())
+
+    with pytest.raises(BundleError, match="no folder"), running_server(bundle):
+        pass
