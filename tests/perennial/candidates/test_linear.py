@@ -52,3 +52,19 @@ def test_learns_more_than_the_rule_of_thumb(declare, objective, make_trips):
     ]
 
     assert errors[0] < 0.6 * errors[1]
+
+
+def test_agrees_with_the_ridge_of_scikit_learn(declare, objective, make_trips):
+    from sklearn.linear_model import Ridge
+
+    rows = make_trips(1_000)
+    numbers = rows.features.select("distance", "hour").fill_null(strategy="mean")
+    scaled = (numbers.to_numpy() - numbers.to_numpy().mean(axis=0)) / numbers.to_numpy().std(axis=0)
+
+    fitted = Linear(alpha=7.0).fit(
+        Rows(features=numbers, label=rows.label), None, features=declare(numbers), objective=objective, seed=0
+    )
+
+    np.testing.assert_allclose(
+        fitted.predict(numbers), Ridge(alpha=7.0).fit(scaled, rows.label).predict(scaled), atol=1e-4
+    )
