@@ -7,7 +7,7 @@ the accepted rows and judge the partition as a whole. Great Expectations evaluat
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
@@ -32,9 +32,13 @@ class Expectation:
 
     @property
     def claim(self) -> str:
-        """The expectation in words, such as `distance between 0 and 100`."""
-        limits = ", ".join(f"{name} {value}" for name, value in self.limits.items() if value is not None)
-        return f"{' and '.join(self.columns) or 'partition'} {self.kind.replace('_', ' ')} {limits}".rstrip()
+        """The expectation in words, such as `distance_km above 0, at most 30`."""
+        return _CLAIMS[self.kind](" and ".join(self.columns), self.limits)
+
+    @property
+    def is_share(self) -> bool:
+        """Whether what it measures is a share of rows."""
+        return self.kind in ("share_not_null", "quarantined_share")
 
     def warn(self) -> Expectation:
         """The same claim, whose failure is shown and does not block."""
@@ -105,3 +109,61 @@ def share_not_null(column: str, low: float) -> Expectation:
 def quarantined_share(high: float) -> Expectation:
     """At most this share of a partition's landed rows is quarantined."""
     return _partition("quarantined_share", high=high)
+
+
+def _within(limits: Mapping[str, Any]) -> str:
+    """A range in words: `from 1 to 50`, `above 0, at most 30`, `at least 1`."""
+    low, high = limits.get("low"), limits.get("high")
+    if low is not None and high is not None and not limits.get("strict_low"):
+        return f"from {_number(low)} to {_number(high)}"
+    lowest = "" if low is None else f"{'above' if limits.get('strict_low') else 'at least'} {_number(low)}"
+    return ", ".join(filter(None, [lowest, "" if high is None else f"at most {_number(high)}"])) or "anything"
+
+
+def _apart(columns: str, limits: Mapping[str, Any]) -> str:
+    later, _, earlier = columns.partition(" and ")
+    if limits["at_least"] is None or limits["at_most"] is None:
+        return f"{later} after {earlier}"
+    return f"{later} {_span(limits['at_least'])} to {_span(limits['at_most'])} after {earlier}"
+
+
+def _in_partition(column: str, limits: Mapping[str, Any]) -> str:
+    tolerance = limits["tolerance"]
+    return f"{column} within its partition" + (f", give or take {_span(tolerance)}" if tolerance else "")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.4g} %"
+
+
+def _number(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:,}"
+
+
+def _span(span: timedelta) -> str:
+    """A span of time in words.
+
+    >>> _span(timedelta(hours=1.5)), _span(timedelta(minutes=12)), _span(timedelta(seconds=1))
+    ('1 h 30 min', '12 min', '1 s')
+    """
+    minutes, seconds = divmod(span.total_seconds(), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = {"d": days, "h": hours, "min": minutes, "s": seconds}
+    return " ".join(f"{count:g} {unit}" for unit, count in parts.items() if count) or "0 s"
+
+
+_CLAIMS: Mapping[str, Callable[[str, Mapping[str, Any]], str]] = {
+    "not_null": lambda column, _: f"{column} is there",
+    "between": lambda column, limits: f"{column} {_within(limits)}",
+    "in_set": lambda column, limits: f"{column} one of {', '.join(map(str, limits['values']))}",
+    "matches": lambda column, limits: f"{column} matches {limits['pattern']}",
+    "after": _apart,
+    "in_partition": _in_partition,
+    "rows_between": lambda _, limits: f"accepted rows {_within(limits)}",
+    "unique": lambda columns, _: f"no two rows share {columns}",
+    "mean_between": lambda column, limits: f"mean of {column} {_within(limits)}",
+    "share_not_null": lambda column, limits: f"{column} is there in at least {_percent(limits['low'])} of the rows",
+    "quarantined_share": lambda _, limits: f"at most {_percent(limits['high'])} of landed rows quarantined",
+}
+"""How each kind of expectation reads."""

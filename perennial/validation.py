@@ -243,4 +243,6 @@ def _why_blocked(landed: int, accepted: int, results: Sequence[ExpectationResult
 def _words(result: ExpectationResult) -> str:
     if result.expectation.kind == "unique":
         return f"{result.unexpected} rows that share theirs"
-    return "no value" if result.observed is None else f"{result.observed:.6g}"
+    if result.observed is None:
+        return "no value"
+    return f"{100 * result.observed:.3g} %" if result.expectation.is_share else f"{result.observed:.6g}"

@@ -214,7 +214,7 @@ def test_limits_in_text_are_read_as_times_on_a_datetime_column() -> None:
 
 
 def test_an_expectation_that_cannot_be_evaluated_is_refused_by_name() -> None:
-    with pytest.raises(DeclarationError, match=r"'kind between low 1, high 2, strict_low False' cannot be evaluated"):
+    with pytest.raises(DeclarationError, match=r"'kind from 1 to 2' cannot be evaluated"):
         split_rows(frame_of({}), [between("kind", 1, 2)], CALENDAR)
 
 
@@ -261,7 +261,7 @@ def verdict_of(landed: pl.DataFrame, *expectations: Expectation, calendar: Calen
         (mean_between("distance", 2, 3), [{}], [{"distance": 9.5}], "found 9.5"),
         (mean_between("distance", 2, 3), [{}, {"distance": None}], [{"distance": None}], "found no value"),
         (mean_between("distance", 2, 3), [{}], [{}, {"distance": math.nan}], "found nan"),
-        (share_not_null("kind", 0.5), [{}, {"kind": None}], [{"kind": None}], "found 0"),
+        (share_not_null("kind", 0.5), [{}, {"kind": None}], [{"kind": None}], "found 0 %"),
     ],
     ids=lambda value: value.kind if isinstance(value, Expectation) else "",
 )
@@ -283,7 +283,7 @@ def test_the_share_of_quarantined_rows_has_a_limit() -> None:
     most = verdict_of(frame_of({}, {"seats": None}, {"seats": None}), *expectations)
 
     assert not half.blocked
-    assert most.reason == "partition quarantined share high 0.5: found 0.666667"
+    assert most.reason == "at most 50 % of landed rows quarantined: found 66.7 %"
     assert (most.landed, most.accepted, most.quarantined) == (3, 1, 2)
 
 
