@@ -154,7 +154,7 @@ def _span(span: timedelta) -> str:
 
 
 _CLAIMS: Mapping[str, Callable[[str, Mapping[str, Any]], str]] = {
-    "not_null": lambda column, _: f"{column} is there",
+    "not_null": lambda column, _: f"{column} is not null",
     "between": lambda column, limits: f"{column} {_within(limits)}",
     "in_set": lambda column, limits: f"{column} one of {', '.join(map(str, limits['values']))}",
     "matches": lambda column, limits: f"{column} matches {limits['pattern']}",
@@ -163,7 +163,7 @@ _CLAIMS: Mapping[str, Callable[[str, Mapping[str, Any]], str]] = {
     "rows_between": lambda _, limits: f"accepted rows {_within(limits)}",
     "unique": lambda columns, _: f"no two rows share {columns}",
     "mean_between": lambda column, limits: f"mean of {column} {_within(limits)}",
-    "share_not_null": lambda column, limits: f"{column} is there in at least {_percent(limits['low'])} of the rows",
+    "share_not_null": lambda column, limits: f"{column} is not null in at least {_percent(limits['low'])} of the rows",
     "quarantined_share": lambda _, limits: f"at most {_percent(limits['high'])} of landed rows quarantined",
 }
 """How each kind of expectation reads."""

@@ -31,7 +31,7 @@ HOURS = timedelta(hours=1)
 @pytest.mark.parametrize(
     ("expectation", "claim"),
     [
-        (not_null("zone"), "zone is there"),
+        (not_null("zone"), "zone is not null"),
         (between("distance_km", 0, 30, strict_low=True), "distance_km above 0, at most 30"),
         (between("items", 1, 50), "items from 1 to 50"),
         (between("fare", 0, 1_000.5), "fare from 0 to 1,000.5"),
@@ -50,7 +50,7 @@ HOURS = timedelta(hours=1)
         (rows_between(low=1), "accepted rows at least 1"),
         (unique("vendor", "pickup_at"), "no two rows share vendor and pickup_at"),
         (mean_between("distance", 2, 3), "mean of distance from 2 to 3"),
-        (share_not_null("temperature_c", 0.5), "temperature_c is there in at least 50 % of the rows"),
+        (share_not_null("temperature_c", 0.5), "temperature_c is not null in at least 50 % of the rows"),
         (quarantined_share(0.125), "at most 12.5 % of landed rows quarantined"),
     ],
     ids=lambda value: value.kind if isinstance(value, Expectation) else "",

@@ -299,7 +299,7 @@ def test_a_partition_whose_rows_are_all_quarantined_is_blocked_with_its_own_reas
         frame_of({"seats": 9}, {"seats": None}), not_null("seats"), in_set("seats", [2, 4]), unique("at")
     )
 
-    assert verdict.reason == "all 2 landed rows are quarantined, 1 of them for 'seats not null'"
+    assert verdict.reason == "all 2 landed rows are quarantined, 1 of them for 'seats is not null'"
     assert verdict.blocked
 
 
