@@ -79,7 +79,9 @@ taxi_eta = Pipeline(
     ],
     label=Label("minutes", value=minutes, known_at="dropoff_at", unit="minutes"),
     candidates=[
-        Median(by="zone_pair"), Linear(ignore=not_pair), GradientBoosting(ignore=not_pair), NeuralNet(ignore=not_pair)],
+        Median(by="zone_pair"), Linear(ignore=not_pair),
+        GradientBoosting(learning_rate=0.25, max_iter=100, max_leaf_nodes=63, ignore=not_pair),
+        NeuralNet(batch_size=2_048, epochs=8, ignore=not_pair)],
     windows=Windows(train=6, validation=1, test=1),
     slices=[
         Slice(name="trips of 1 to 60 minutes", where=minutes.is_between(1, 60), limit=4.0),
