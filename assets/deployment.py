@@ -67,8 +67,8 @@ def build_release(pipeline: Pipeline) -> dg.AssetsDefinition:
         answer = operations.release(
             pipeline.name,
             number,
-            actor=context.run_tags.get("perennial/actor", "dagster"),
-            reason=context.run_tags.get("perennial/reason", f"trained as of {as_of}"),
+            actor=context.run.tags.get("perennial/actor", "dagster"),
+            reason=context.run.tags.get("perennial/reason", f"trained as of {as_of}"),
             at=clock.now(),
         )
 

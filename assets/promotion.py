@@ -64,7 +64,7 @@ def build_dossier(pipeline: Pipeline) -> dg.AssetsDefinition:
                 "refusal",
                 f"as of {as_of}",
                 "; ".join(f"{verdict.gate}: {verdict.reason}" for verdict in judged.refused),
-                {"bundle": judged.bundle_sha256, "run_id": context.run_id},
+                {"bundle": judged.bundle_sha256, "run_id": context.run.run_id},
                 at=clock.now(),
             )
 

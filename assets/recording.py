@@ -37,7 +37,7 @@ def candidate_record(  # noqa: PLR0913 - what a run is made of
             as_of=as_of,
             candidate=candidate.name,
             content_hash=training_set.content_hash,
-            attempt=context.run_id,
+            attempt=context.run.run_id,
         ),
         experiment=pipeline.name,
         name=f"{candidate.name} {as_of}",
@@ -68,8 +68,8 @@ def run_tags(
         "declaration_hash": pipeline.hash,
         "training_set": str(training_set["content_hash"]),
         **{f"table_version.{name}": str(version) for name, version in versions.items()},
-        "dagster.run_id": context.run_id,
-        "dagster.run_url": f"{dagster_ui}/runs/{context.run_id}",
+        "dagster.run_id": context.run.run_id,
+        "dagster.run_url": f"{dagster_ui}/runs/{context.run.run_id}",
     }
 
 
@@ -93,7 +93,7 @@ def evaluation_record(  # noqa: PLR0913 - what a run is made of
             as_of=as_of,
             candidate="evaluation",
             content_hash=bundle.sha256,
-            attempt=context.run_id,
+            attempt=context.run.run_id,
         ),
         experiment=pipeline.name,
         name=f"evaluation {as_of}",
