@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from perennial.prediction_id import verify
@@ -22,11 +22,6 @@ def read_outcomes(body: bytes, pipeline: str, secret: bytes) -> list[Outcome]:
     return [
         Outcome(prediction_id=name, partition=verify(pipeline, name, secret), label=label) for name, label in fields
     ]
-
-
-def count(outcomes: Sequence[Outcome], new: int) -> dict[str, int]:
-    """What a request with `outcomes` is answered."""
-    return {"received": len(outcomes), "new": new}
 
 
 def _fields(index: int, outcome: Any) -> tuple[str, float]:
