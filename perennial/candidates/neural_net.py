@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +11,16 @@ import polars as pl
 
 from perennial.candidates.base import OUTPUT, Candidate, Fitted, LearningCurve, Rows
 from perennial.candidates.graph import build_model, constant, node
+from perennial.candidates.perceptron import (
+    build_net,
+    embeddings_of,
+    forward,
+    layers_of,
+    one_thread,
+    predict_rows,
+    tensor,
+    weights_of,
+)
 from perennial.candidates.preparation import (
     Scaling,
     code_node,
@@ -32,9 +40,6 @@ if TYPE_CHECKING:
 
     from perennial.featurization import Feature
     from perennial.objective import Regression
-
-BLOCK = 65_536
-"""Rows predicted at once, so that memory does not grow with the rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,14 +95,14 @@ class NeuralNet(Candidate):
             categories={n: tuple(frequent(train.features[n], self.max_categories)) for n in names_of(used, "category")},
         )
         centre, spread = float(label.mean()), float(label.std()) or 1.0
-        with _one_thread(), torch.random.fork_rng(devices=[]):
+        with one_thread(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            net = _build_net(inputs, self.hidden)
+            net = build_net(inputs.scaling.width, [len(known) for known in inputs.categories.values()], self.hidden)
             learner = _Learner(net=net, policy=self, metric=objective.metric, spread=spread)
-            data = (*inputs.apply(train.features), _tensor((label - centre) / spread))
+            data = (*inputs.apply(train.features), tensor((label - centre) / spread))
             judged = None
             if validation is not None:
-                goal = _tensor((labels_of(validation, where=self.name) - centre) / spread)
+                goal = tensor((labels_of(validation, where=self.name) - centre) / spread)
                 judged = (*inputs.apply(validation.features), goal)
             curve, kept = learner.learn(data, judged, epochs=self.epochs if rounds is None else rounds)
         return FittedNet(used, inputs, net, centre=centre, spread=spread, curve=curve, rounds=kept)
@@ -117,7 +122,7 @@ class Inputs:
 
         columns = [codes(frame, name, known) for name, known in self.categories.items()]
         stacked = np.column_stack(columns) if columns else np.empty((frame.height, 0), dtype=np.int64)
-        return _tensor(self.scaling.apply(frame)), torch.from_numpy(stacked)
+        return tensor(self.scaling.apply(frame)), torch.from_numpy(stacked)
 
 
 @dataclass(kw_only=True)
@@ -164,7 +169,7 @@ class _Learner:
         for batch in torch.split(torch.randperm(rows), self.policy.batch_size):
             numbers, coded, label = (part[batch] for part in data)
             optimizer.zero_grad()
-            loss = self._loss(_forward(self.net, numbers, coded), label)
+            loss = self._loss(forward(self.net, numbers, coded), label)
             if not math.isfinite(loss.item()):
                 raise PerennialError(
                     "learning diverged",
@@ -180,7 +185,7 @@ class _Learner:
 
     def _error(self, data: Sequence[torch.Tensor]) -> float:
         numbers, coded, label = data
-        return self._in_units(self._loss(_predict(self.net, numbers, coded), label).item())
+        return self._in_units(self._loss(predict_rows(self.net, numbers, coded), label).item())
 
     def _loss(self, predicted: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         from torch.nn import functional
@@ -219,7 +224,7 @@ class FittedNet(Fitted):
         """The net's answers, back in units of the label."""
         import numpy as np
 
-        answers = _predict(self.net, *self.inputs.apply(features)).numpy().astype(np.float64)
+        answers = predict_rows(self.net, *self.inputs.apply(features)).numpy().astype(np.float64)
         return answers * self.spread + self.centre
 
     def to_onnx(self) -> bytes:
@@ -243,7 +248,7 @@ class FittedNet(Fitted):
             nodes.append(code_node(name, known, f"code_{i}"))
             nodes.append(node("Gather", [f"embedding_{i}", f"code_{i}"], f"gathered_{i}"))
             nodes.append(node("Reshape", [f"gathered_{i}", "flat"], f"embedded_{i}"))
-            constants.append(constant(f"embedding_{i}", _numpy(_embeddings(self.net)[i].weight)))
+            constants.append(constant(f"embedding_{i}", weights_of(embeddings_of(self.net)[i].weight)))
             parts.append(f"embedded_{i}")
         nodes.append(node("Concat", parts, "layer_0", axis=1))
         last = self._add_layers(nodes, constants)
@@ -256,78 +261,14 @@ class FittedNet(Fitted):
 
     def _add_layers(self, nodes: list[onnx.NodeProto], constants: list[onnx.TensorProto]) -> str:
         """The layers as Gemm and Relu, from `layer_0`; the name of the last output."""
-        layers = _layers(self.net)
+        layers = layers_of(self.net)
         last = "layer_0"
         for i, layer in enumerate(layers, start=1):
-            constants.append(constant(f"weight_{i}", _numpy(layer.weight)))
-            constants.append(constant(f"bias_{i}", _numpy(layer.bias)))
+            constants.append(constant(f"weight_{i}", weights_of(layer.weight)))
+            constants.append(constant(f"bias_{i}", weights_of(layer.bias)))
             nodes.append(node("Gemm", [last, f"weight_{i}", f"bias_{i}"], f"layer_{i}", transB=1))
             last = f"layer_{i}"
             if i < len(layers):
                 nodes.append(node("Relu", [last], f"relu_{i}"))
                 last = f"relu_{i}"
         return last
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _build_net(inputs: Inputs, hidden: Sequence[int]) -> torch.nn.ModuleDict:
-    from torch import nn
-
-    sizes = [min(16, 1 + math.ceil(math.sqrt(len(known)))) for known in inputs.categories.values()]
-    tables = [nn.Embedding(len(k) + 1, size) for k, size in zip(inputs.categories.values(), sizes, strict=True)]
-    for table in tables:
-        nn.init.normal_(table.weight, std=0.1)
-        nn.init.zeros_(table.weight[0])
-    widths = [inputs.scaling.width + sum(sizes), *hidden, 1]
-    layers = [nn.Linear(before, after) for before, after in itertools.pairwise(widths)]
-    return nn.ModuleDict({"embeddings": nn.ModuleList(tables), "layers": nn.ModuleList(layers)})
-
-
-def _forward(net: torch.nn.ModuleDict, numbers: torch.Tensor, coded: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    embedded = [table(coded[:, i]) for i, table in enumerate(_embeddings(net))]
-    values = torch.cat([numbers, *embedded], dim=1)
-    *hidden, last = _layers(net)
-    for layer in hidden:
-        values = torch.relu(layer(values))
-    answer: torch.Tensor = last(values)
-    return answer[:, 0]
-
-
-def _predict(net: torch.nn.ModuleDict, numbers: torch.Tensor, coded: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    with torch.no_grad():
-        pairs = zip(torch.split(numbers, BLOCK), torch.split(coded, BLOCK), strict=True)
-        return torch.cat([_forward(net, *pair) for pair in pairs])
-
-
-def _embeddings(net: torch.nn.ModuleDict) -> list[Any]:
-    return list(net["embeddings"].children())
-
-
-def _layers(net: torch.nn.ModuleDict) -> list[Any]:
-    return list(net["layers"].children())
-
-
-def _tensor(values: np.ndarray[Any, Any]) -> torch.Tensor:
-    import numpy as np
-    import torch
-
-    return torch.from_numpy(values.astype(np.float32))
-
-
-def _numpy(weights: torch.Tensor) -> np.ndarray[Any, Any]:
-    return weights.detach().numpy()
