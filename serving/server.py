@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
@@ -97,8 +98,13 @@ def serve(home: Home, *, host: str = "127.0.0.1", port: int = 8000) -> None:
     _run(Server(parts), host, port)
 
 
-def serve_bundle(path: Path, *, host: str = "127.0.0.1", port: int = 8000) -> None:
-    """Serve the bundle in the folder `path` alone: no database, no log, no feedback."""
+def serve_bundle(path: Path, *, host: str = "127.0.0.1", port: int = 8000, leashed: bool = False) -> None:
+    """Serve the bundle in the folder `path` alone: no database, no log, no feedback.
+
+    `leashed` ends the process when its standard input closes, which the kernel does when its parent dies.
+    """
+    if leashed:
+        threading.Thread(target=_end_with_input, name="leash", daemon=True).start()
     bundle = open_bundle(path, path.name if len(path.name) == 64 else None)
     metrics = Metrics()
     models = Models(metrics=metrics, known=True)
@@ -128,6 +134,12 @@ def _repeat(follow: Callable[[], None], ended: threading.Event) -> None:
         except Exception:
             log.exception("the routes could not be followed")
         ended.wait(POLL_SECONDS)
+
+
+def _end_with_input() -> None:
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _run(app: Server, host: str, port: int) -> None:

@@ -52,9 +52,10 @@ def to_instances(rows: pl.DataFrame, bundle: Bundle) -> list[dict[str, Any]]:
 
 @contextmanager
 def running_server(bundle: Bundle) -> Iterator[str]:
-    """The address of a server process of `bundle` alone, which ends with the block."""
-    command = [sys.executable, "-m", "serving", "--bundle", str(bundle.path), "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # noqa: S603
+    """The address of a server process of `bundle` alone, which ends with the block, or with this process."""
+    command = [sys.executable, "-m", "serving", "--bundle", str(bundle.path), "--port", "0", "--leashed"]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)  # noqa: S603
     try:
         yield _address(process, bundle)
     finally:

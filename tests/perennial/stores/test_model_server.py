@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import httpx
 import numpy as np
 import polars as pl
 import pytest
@@ -49,3 +53,31 @@ def test_a_bundle_in_memory_has_no_server() -> None:
 
     with pytest.raises(BundleError, match="no folder"), running_server(bundle):
         pass
+
+
+def test_the_server_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None:
+    store = BundleStore(tmp_path)
+    store.put(small_bundle(2.0))
+    code = """
+import os, signal, sys
+from pathlib import Path
+from perennial.bundle import open_bundle
+from perennial.stores.model_server import running_server
+with running_server(open_bundle(Path(sys.argv[1]))) as address:
+    print(address, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    command = [sys.executable, "-c", code, str(store.path(next(tmp_path.iterdir()).name))]
+
+    died = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert died.returncode == -signal.SIGKILL
+    while _answers(died.stdout.strip()):  # the kernel closes its standard input, and the server ends
+        pass
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(address + "/healthz", trust_env=False).is_success
+    except httpx.TransportError:
+        return False
