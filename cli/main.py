@@ -28,7 +28,7 @@ app = typer.Typer(
 
 
 def up() -> None:
-    """Run the web UI, the daemon, the MLflow UI and the model server; Ctrl-C stops all."""
+    """Run the web UI, the daemon, the MLflow UI, the reports and the model server; Ctrl-C stops all."""
     from cli.up import up as run
     from perennial.settings import find_home
     from resources.instance import open_instance

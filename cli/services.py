@@ -84,10 +84,26 @@ def model_server(_home: Home) -> Service:
     )
 
 
+def reports(home: Home) -> Service:
+    """The folder of reports as web pages: a browser opens no file:// link from a page of Dagster's."""
+    port = free_port(8001)
+    home.reports.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "http.server", str(port), "--bind", LOOPBACK, "--directory", str(home.reports)]
+    return Service(
+        name="reports",
+        title="Reports",
+        command=command,
+        address=_at(port),
+        address_setting="PERENNIAL_REPORTS_UI",
+        ready=lambda: answers(port, "/"),
+    )
+
+
 SERVICES: Mapping[str, Callable[[Home], Service]] = {
     "dagster": web_ui,
     "daemon": daemon,
     "mlflow": mlflow_ui,
+    "reports": reports,
     "server": model_server,
 }
 """The whole stack, by name."""

@@ -30,6 +30,7 @@ SETTINGS: Mapping[str, str] = {
     "PERENNIAL_MLFLOW_URL": "Tracking address of MLflow; SQLite in `mlflow/mlflow.db` by default.",
     "PERENNIAL_DAGSTER_UI": "Address at which people open the Dagster UI, for links; http://127.0.0.1:3000 by default.",
     "PERENNIAL_MLFLOW_UI": "Address at which people open the MLflow UI, for links; http://127.0.0.1:5000 by default.",
+    "PERENNIAL_REPORTS_UI": "Address at which people open the reports, for links; http://127.0.0.1:8001 by default.",
 }
 """Every variable that `find_home` reads, with its meaning."""
 
@@ -52,6 +53,8 @@ class Home:
     """Address at which people open the Dagster UI."""
     mlflow_ui: str = "http://127.0.0.1:5000"
     """Address at which people open the MLflow UI."""
+    reports_ui: str = "http://127.0.0.1:8001"
+    """Address at which people open the reports."""
 
     @property
     def artifacts(self) -> Path:
@@ -99,6 +102,7 @@ class Home:
             "PERENNIAL_MLFLOW_URL": self.mlflow_url,
             "PERENNIAL_DAGSTER_UI": self.dagster_ui,
             "PERENNIAL_MLFLOW_UI": self.mlflow_ui,
+            "PERENNIAL_REPORTS_UI": self.reports_ui,
             "DAGSTER_HOME": str(self.dagster),
             **TELEMETRY_OFF,
         }
@@ -121,6 +125,7 @@ def find_home(environ: Mapping[str, str]) -> Home:
         mlflow_url=named.get("PERENNIAL_MLFLOW_URL", f"sqlite:///{root / 'mlflow' / 'mlflow.db'}"),
         dagster_ui=named.get("PERENNIAL_DAGSTER_UI", "http://127.0.0.1:3000").rstrip("/"),
         mlflow_ui=named.get("PERENNIAL_MLFLOW_UI", "http://127.0.0.1:5000").rstrip("/"),
+        reports_ui=named.get("PERENNIAL_REPORTS_UI", "http://127.0.0.1:8001").rstrip("/"),
     )
 
 

@@ -168,13 +168,13 @@ def test_a_busy_port_is_passed_over() -> None:
 @pytest.mark.daemon
 def test_the_real_stack_answers_and_ends(home: Home) -> None:
     said: list[str] = []
-    services = {name: SERVICES[name] for name in ("dagster", "daemon", "mlflow")}
+    services = {name: SERVICES[name] for name in ("dagster", "daemon", "mlflow", "reports")}
 
     with run_stack(home, services, say=said.append) as stack:
-        assert set(stack.addresses) == {"dagster", "mlflow"}
+        assert set(stack.addresses) == {"dagster", "mlflow", "reports"}
         lifelines = [one.lifeline.pid for one in stack.running]
         stack.check()
 
-    assert len(said) == 3
+    assert len(said) == 4
     assert not any(alive(pid) for pid in lifelines)
-    assert {path.name for path in home.logs.iterdir()} == {"dagster.log", "daemon.log", "mlflow.log"}
+    assert {path.name for path in home.logs.iterdir()} == {"dagster.log", "daemon.log", "mlflow.log", "reports.log"}
