@@ -65,7 +65,7 @@ def discover(folder: Path = FOLDER) -> Discovered:
                         expected="a name of its own",
                     )
                 pipelines[pipeline.name] = pipeline
-        except Exception as error:  # noqa: BLE001 - whatever a user's module raises must not stop the others
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's module raises must not stop the others
             broken.append(
                 Broken(name=path.stem, error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
             )
