@@ -64,11 +64,13 @@ def build_release(pipeline: Pipeline) -> dg.AssetsDefinition:
         sha256 = bundle_of(artifacts, pipeline, as_of)
         number = next(v.number for v in operations.versions(pipeline.name) if v.bundle_sha256 == sha256)
 
+        actor = context.run.tags.get("perennial/actor", "dagster")
+        reason = context.run.tags.get("perennial/reason", f"trained as of {as_of}")
         answer = operations.release(
             pipeline.name,
             number,
-            actor=context.run.tags.get("perennial/actor", "dagster"),
-            reason=context.run.tags.get("perennial/reason", f"trained as of {as_of}"),
+            actor=actor,
+            reason=reason,
             at=clock.now(),
         )
 
@@ -79,6 +81,10 @@ def build_release(pipeline: Pipeline) -> dg.AssetsDefinition:
             metadata={
                 "version": number,
                 "replaces": str(answer.previous or "nothing"),
+                "as_of": as_of,
+                "bundle": sha256,
+                "actor": actor,
+                "reason": reason,
                 "ledger entry": answer.entry,
                 "already served": answer.repeated,
             }

@@ -2,12 +2,14 @@
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import dagster as dg
 import polars as pl
 
-from perennial.schema import Schema
+from perennial.schema import Column, Schema
 
 MAX_ROWS = 50
 """Rows of a table in the UI; Dagster's pages grow slow beyond."""
@@ -39,7 +41,7 @@ def column_schema(schema: Schema) -> dict[str, Any]:
                 dg.TableColumn(
                     name,
                     type=column.kind,
-                    description=" ".join(filter(None, [column.meaning, f"[{column.unit}]" if column.unit else ""])),
+                    description=_meaning(column),
                     tags={"pii": ""} if column.pii else {},
                 )
                 for name, column in schema.columns.items()
@@ -53,9 +55,28 @@ def row_counts(partition_rows: int) -> dict[str, Any]:
     return {"dagster/partition_row_count": partition_rows}
 
 
-def head(frame: pl.DataFrame, rows: int = 5) -> dg.MarkdownMetadataValue:
-    """The first few rows of a frame."""
-    return table(frame.head(rows).to_dicts())
+def head(frame: pl.DataFrame, *, schema: Schema, rows: int = 4) -> dg.MarkdownMetadataValue:
+    """The first few rows of a frame, a column each, so that many columns stay readable; personal data is left out."""
+    shown = frame.head(rows).drop(name for name, column in schema.columns.items() if column.pii and name in frame)
+    return table(
+        {"column": name, **{f"row {row}": value for row, value in enumerate(shown[name])}} for name in shown.columns
+    )
+
+
+def place(uri: str) -> dg.UrlMetadataValue | dg.PathMetadataValue:
+    """Where something lies: a path to copy for a file of this machine, which no page may open, else a link."""
+    parts = urlsplit(uri)
+    return dg.MetadataValue.path(unquote(parts.path)) if parts.scheme == "file" else dg.MetadataValue.url(uri)
+
+
+def rounded(value: float) -> float:
+    """`value` with the digits that a person reads; the UI plots it."""
+    return float(f"{value:.4g}")
+
+
+def instant(at: datetime) -> str:
+    """A moment, such as `2024-02-21 01:00 UTC`."""
+    return f"{at:%Y-%m-%d %H:%M %Z}"
 
 
 def bullets(lines: Sequence[str]) -> dg.MarkdownMetadataValue:
@@ -63,7 +84,24 @@ def bullets(lines: Sequence[str]) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md("\n".join(f"- {line}" for line in lines) or "*none*")
 
 
+def _meaning(column: Column) -> str:
+    """What a column holds, in which unit, and since when one knows it."""
+    unit = f"[{column.unit}]" if column.unit else ""
+    late = "(known with the label)" if column.known == "with_label" else ""
+    instead = f"Stands in for {column.stands_in_for}" if column.stands_in_for else ""
+    return " ".join(filter(None, [column.meaning, unit, late, instead]))
+
+
 def _cell(value: Any) -> str:
+    """A value as a person writes it, on one line of a table."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:,.4g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
     return str(value).replace("|", "\\|").replace("\n", " ")

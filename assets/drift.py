@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from assets.describe import table
+from assets.describe import rounded, table
 from assets.range_run import RangeRun, range_asset
 from perennial.bundle import Bundle
 from perennial.declaration import Pipeline
@@ -16,7 +16,7 @@ from perennial.settings import Home
 from perennial.stores.bundles import BundleStore
 from perennial.stores.clock import Clock
 from perennial.stores.inference_log import TABLE
-from perennial.stores.reports import keep_newest
+from perennial.stores.reports import keep_newest, report_address
 from perennial.stores.served import Served
 from perennial.stores.tables import Outcome, Tables
 
@@ -41,7 +41,7 @@ def build_drift(pipeline: Pipeline) -> dg.AssetsDefinition:
         pipeline,
         "drift",
         stage="monitoring",
-        deps=[TABLE],
+        deps=[TABLE, "accepted"],
         description="Effect size of each watched column against the champion's reference, by Evidently.",
         check=CHECK,
         check_description="No watched column lies beyond the drift threshold of the champion's bundle.",
@@ -77,7 +77,8 @@ def build_drift(pipeline: Pipeline) -> dg.AssetsDefinition:
             tables.save(pipeline, "drift", _frame(key, reports), {key: outcome}, at=clock.now())
 
             pages = _pages(folder / key, bundle, rows, reports, pipeline)
-            run.warn_unless(key, not drifted, _describe(reports, champion.number, drifted) | pages)
+            links = {name: dg.MetadataValue.url(report_address(home, page)) for name, page in pages.items()}
+            run.warn_unless(key, not drifted, _describe(reports, champion.number, drifted) | links)
         keep_newest(folder, REPORTS)
         yield from run.finish()
 
@@ -125,17 +126,18 @@ def _pages(
     rows: dict[str, pl.DataFrame | None],
     reports: dict[str, DriftReport],
     pipeline: Pipeline,
-) -> dict[str, Any]:
-    """Evidently's own page for each comparison that drifted, linked."""
+) -> dict[str, Path]:
+    """Evidently's own page for each comparison that drifted."""
     kinds = drift_kinds(pipeline.schema, bundle.thresholds.drift_columns)
-    links: dict[str, Any] = {}
+    pages: dict[str, Path] = {}
     for name, report in reports.items():
         frame = rows[name]
         if report.drifted and frame is not None:
             path = folder / f"{name.replace(' ', '_')}.html"
-            save_html(bundle.reference, frame, kinds, threshold=bundle.thresholds.drift_threshold, path=path)
-            links[f"report on {name}"] = dg.MetadataValue.url(path.as_uri())
-    return links
+            pages[f"report on {name}"] = save_html(
+                bundle.reference, frame, kinds, threshold=bundle.thresholds.drift_threshold, path=path
+            )
+    return pages
 
 
 def _describe(reports: dict[str, DriftReport], version: int, drifted: bool | None) -> dict[str, Any]:
@@ -148,7 +150,7 @@ def _describe(reports: dict[str, DriftReport], version: int, drifted: bool | Non
     return {
         "verdict": {True: "drifted", False: "no drift", None: "not applicable"}[drifted],
         "champion": version,
-        "largest effect": largest,
+        "largest effect": rounded(largest),
         "columns": table(columns),
         "reasons": "; ".join(f"{name}: {report.reason}" for name, report in reports.items()),
     }

@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 
 from assets.as_of import as_of_asset, key_of
-from assets.describe import picture, table
+from assets.describe import picture, rounded, table
 from assets.recording import evaluation_record
 from perennial.comparison import BUNDLE, ChampionAnswers, Comparison, compare_models
 from perennial.declaration import Pipeline
@@ -53,7 +53,7 @@ def build_evaluation(pipeline: Pipeline) -> dg.AssetsDefinition:
         )
 
         pictures = {
-            "models.png": _picture(pipeline, compared),
+            "comparison.png": _picture(pipeline, compared),
             "errors.png": error_picture(rows["label"].to_numpy(), answers, unit=pipeline.objective.unit),
         }
         record = evaluation_record(
@@ -71,13 +71,14 @@ def build_evaluation(pipeline: Pipeline) -> dg.AssetsDefinition:
         artifacts.put(pipeline.name, as_of, "evaluation", files)
         recorded = tracking.record(record)
 
-        metric = compared.measures[BUNDLE][pipeline.objective.metric]
+        metric, unit = compared.measures[BUNDLE][pipeline.objective.metric], pipeline.objective.unit
         return dg.MaterializeResult(
             metadata={
-                pipeline.objective.metric: metric.value,
-                "interval": f"{metric.low:.4g} to {metric.high:.4g} ({metric.confidence:.0%}, {metric.days} days)",
-                "models": table(_rows(compared)),
-                "slices": table(measure.as_dict() for measure in compared.slices.values()),
+                f"{pipeline.objective.metric} [{unit}]": rounded(metric.value),
+                f"{metric.confidence:.0%} interval [{unit}]": f"{metric.low:.4g} to {metric.high:.4g} ({metric.days} days)",
+                f"goal [{unit}]": pipeline.objective.goal,
+                "models": table(_rows(pipeline, compared)),
+                "slices": table(_slices(pipeline, compared)),
                 "rows": rows.height,
                 "mlflow": dg.MetadataValue.url(recorded.url) if recorded.url else "follows later",
                 **{name.removesuffix(".png"): picture(png, name) for name, png in pictures.items()},
@@ -123,8 +124,30 @@ def _picture(pipeline: Pipeline, compared: Comparison) -> bytes:
     )
 
 
-def _rows(compared: Comparison) -> list[dict[str, object]]:
+def _rows(pipeline: Pipeline, compared: Comparison) -> list[dict[str, str]]:
+    """A row a measure, a column a model: a champion and many baselines still fit the page."""
+    objective = pipeline.objective
+    words = {
+        "kpi": f"within {objective.kpi.tolerance:g} {objective.unit} [share]",
+        "cost": f"cost [{objective.error_cost.unit}]",
+        **{name: f"{name} [{objective.unit}]" for name in ("mae", "rmse", "bias")},
+    }
     return [
-        {"model": model, **{name: f"{m.value:.4g} ({m.low:.4g} to {m.high:.4g})" for name, m in by.items()}}
-        for model, by in compared.measures.items()
+        {
+            "measure": words.get(name, name),
+            **{
+                model: f"{m[name].value:.4g} ({m[name].low:.4g} to {m[name].high:.4g})"
+                for model, m in compared.measures.items()
+            },
+        }
+        for name in compared.measures[BUNDLE]
+    ]
+
+
+def _slices(pipeline: Pipeline, compared: Comparison) -> list[dict[str, object]]:
+    name = f"{pipeline.objective.metric} [{pipeline.objective.unit}]"
+    limits = {declared.name: declared.limit for declared in pipeline.slices}
+    return [
+        {"slice": each.name, name: each.value, "limit": limits[each.name], "rows": each.rows}
+        for each in compared.slices.values()
     ]

@@ -52,7 +52,7 @@ def build_features(pipeline: Pipeline) -> dg.AssetsDefinition:
                         "revision": record.revision,
                         "table_version": record.table_version,
                         "content_hash": record.content_hash,
-                        "sample": head(parts[(key,)]),
+                        "sample": head(parts[(key,)].drop("partition"), schema=pipeline.schema),
                     },
                 )
         yield from run.finish()

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from assets.describe import bullets, column_schema, row_counts
+from assets.describe import bullets, column_schema, instant, place, row_counts
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
 from perennial.errors import SchemaSkew, SourceError
@@ -86,11 +86,11 @@ def _describe(partition: LandedPartition, record: PartitionRecord) -> dict[str, 
     provenance = partition.provenance
     return {
         **row_counts(record.rows),
-        "source": dg.MetadataValue.url(provenance["uri"]),
+        "source": place(provenance["uri"]),
         "sha256": provenance["sha256"],
         "bytes": provenance["bytes"],
         "licence": provenance["licence"],
-        "known_at": partition.known_at.isoformat(),
+        "known_at": instant(partition.known_at),
         "revision": record.revision,
         "table_version": record.table_version,
         "content_hash": record.content_hash,

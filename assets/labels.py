@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from assets.describe import row_counts
+from assets.describe import instant, rounded, row_counts
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
 from perennial.labels import label_rows
@@ -41,18 +41,20 @@ def build_labels(pipeline: Pipeline) -> dg.AssetsDefinition:
             parts = labelled.partition_by("partition", as_dict=True)
             for key in keys:
                 part = parts.get((key,), labelled.clear())
-                run.written(key, row_counts(part.height) | _describe(part, accepted[key].rows))
+                run.written(
+                    key, row_counts(part.height) | _describe(part, accepted[key].rows, unit=pipeline.objective.unit)
+                )
         yield from run.finish()
 
     return labels
 
 
-def _describe(part: pl.DataFrame, accepted: int) -> dict[str, Any]:
+def _describe(part: pl.DataFrame, accepted: int, *, unit: str) -> dict[str, Any]:
     if part.is_empty():
         return {"labelled share": 0.0}
     return {
-        "labelled share": part.height / max(accepted, 1),
-        "mean": float(part["label"].mean()),  # type: ignore[arg-type]
-        "median": float(part["label"].median()),  # type: ignore[arg-type]
-        "known until": str(part["known_at"].max()),
+        "labelled share": rounded(part.height / max(accepted, 1)),
+        f"mean [{unit}]": rounded(part["label"].mean()),  # type: ignore[arg-type]
+        f"median [{unit}]": rounded(part["label"].median()),  # type: ignore[arg-type]
+        "last known": instant(part["known_at"].max()),  # type: ignore[arg-type]
     }

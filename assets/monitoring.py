@@ -7,7 +7,8 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from assets.describe import row_counts, table
+from assets.describe import rounded, row_counts, table
+from assets.partitioning import any_partition
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
 from perennial.monitoring import Performance, performance
@@ -25,6 +26,7 @@ def build_inference_log(pipeline: Pipeline) -> dg.AssetsDefinition:
         pipeline,
         TABLE,
         stage="monitoring",
+        deps=[any_partition(pipeline, "release")],
         description="One record an answered instance, taken from the server's segments exactly once.",
         calendar=pipeline.monitoring_time,
     )
@@ -54,7 +56,7 @@ def build_ground_truth(pipeline: Pipeline) -> dg.AssetsDefinition:
         pipeline,
         "ground_truth",
         stage="monitoring",
-        deps=[TABLE],
+        deps=[TABLE, "labels"],
         description="Each answered prediction with its outcome: by feedback on its id, else by a label of its key.",
         calendar=pipeline.monitoring_time,
     )
@@ -91,7 +93,10 @@ def build_performance(pipeline: Pipeline) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]
     ) -> Iterator[dg.Output[None]]:
         run = RangeRun(context, pipeline, "performance")
-        records = run.upstream(tables, "ground_truth")
+        truths = tables.records(pipeline, "ground_truth")
+        for key in set(run.keys) - set(truths):
+            run.block(key, "ground_truth is missing")
+        records = {key: truths[key] for key in run.keys if key in truths}
         promised = _promises(tables, pipeline)
         for keys in run.batches({key: record.rows for key, record in records.items()}):
             truth = tables.read(pipeline, "ground_truth", keys)
@@ -132,24 +137,25 @@ def _promises(tables: Tables, pipeline: Pipeline) -> dict[int, float]:
 
 def _describe(measured: tuple[Performance, ...], promised: dict[int, float], pipeline: Pipeline) -> dict[str, Any]:
     overall, by_version = measured[0], measured[1:]
-    metric = pipeline.objective.metric
+    metric, unit = pipeline.objective.metric, pipeline.objective.unit
+    kpi = f"share within {pipeline.objective.kpi.tolerance:g} {unit}"
     rows = [
         {
             "version": each.version,
             "predictions": each.predictions,
             "outcomes known": f"{each.matched_share:.1%}",
-            metric: each.metric,
-            "sealed test": promised.get(each.version or 0),
-            "bias": each.bias,
-            "within KPI": each.kpi_share,
+            f"{metric} [{unit}]": each.metric,
+            f"sealed test [{unit}]": promised.get(each.version or 0),
+            f"bias [{unit}]": each.bias,
+            kpi: each.kpi_share,
         }
         for each in by_version
     ]
-    known = {metric: overall.metric, "within KPI": overall.kpi_share} if overall.metric is not None else {}
+    known = {f"{metric} [{unit}]": overall.metric, kpi: overall.kpi_share} if overall.metric is not None else {}
     return {
         "predictions": overall.predictions,
-        "matched share": overall.matched_share,
-        **known,
+        "share with known outcome": rounded(overall.matched_share),
+        **{name: rounded(value) for name, value in known.items() if value is not None},
         "by version": table(rows),
     }
 
@@ -159,7 +165,7 @@ def _describe_log(part: pl.DataFrame) -> dict[str, Any]:
     versions = part.group_by("version").agg(answers=pl.len(), mean=pl.col("prediction").mean()).sort("version")
     return {
         **row_counts(part.height),
-        "latency p50 ms": float(latency.quantile(0.5) or 0.0),
-        "latency p99 ms": float(latency.quantile(0.99) or 0.0),
+        "latency p50 [ms]": rounded(latency.quantile(0.5) or 0.0),
+        "latency p99 [ms]": rounded(latency.quantile(0.99) or 0.0),
         "versions": table(versions.to_dicts()),
     }

@@ -33,3 +33,8 @@ def window_mapping(pipeline: Pipeline) -> dg.TimeWindowPartitionMapping:
         return dg.TimeWindowPartitionMapping(
             start_offset=1 - pipeline.windows.length, end_offset=0, allow_nonexistent_upstream_partitions=True
         )
+
+
+def any_partition(pipeline: Pipeline, name: str) -> dg.AssetDep:
+    """Dependency on asset `name` as a whole: the champion of the moment may come from any as-of."""
+    return dg.AssetDep([pipeline.name, name], partition_mapping=dg.AllPartitionMapping())

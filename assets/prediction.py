@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets.describe import head, row_counts
+from assets.describe import head, rounded, row_counts
+from assets.partitioning import any_partition
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
 from perennial.errors import UnknownModel
@@ -28,7 +29,7 @@ def build_predictions(pipeline: Pipeline) -> dg.AssetsDefinition:
         pipeline,
         "predictions",
         stage="prediction",
-        deps=["accepted", "release"],
+        deps=["accepted", any_partition(pipeline, "release")],
         description="One version's prediction for each accepted row; the version is recorded with the partition.",
         kinds=frozenset({"onnx", "deltalake"}),
     )
@@ -62,8 +63,8 @@ def build_predictions(pipeline: Pipeline) -> dg.AssetsDefinition:
                 seen = {
                     "version": number,
                     "bundle": sha256,
-                    "mean": part["prediction"].mean(),
-                    "sample": head(part),
+                    f"mean [{pipeline.objective.unit}]": rounded(part["prediction"].mean()),
+                    "sample": head(part.drop("partition", "version", "bundle"), schema=pipeline.schema),
                 }
                 run.written(key, row_counts(part.height) | seen)
         yield from run.finish()

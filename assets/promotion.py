@@ -84,4 +84,5 @@ def build_dossier(pipeline: Pipeline) -> dg.AssetsDefinition:
 
 
 def _row(verdict: Verdict) -> dict[str, str]:
-    return {"gate": verdict.gate, "outcome": verdict.outcome, "reason": verdict.reason}
+    outcome = verdict.outcome.replace("_", " ")
+    return {"gate": verdict.gate, "outcome": outcome if verdict.passed else f"**{outcome}**", "reason": verdict.reason}

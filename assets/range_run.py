@@ -18,6 +18,7 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 from assets.partitioning import partitions_of
 from perennial.declaration import Pipeline
 from perennial.errors import PartitionBlocked
+from perennial.lineage import problem_with, with_ancestors
 from perennial.stores.operations import PartitionRecord
 from perennial.stores.tables import Tables
 from perennial.time import Calendar
@@ -34,7 +35,7 @@ def range_asset(  # noqa: PLR0913 - the parts of an asset's specification
     *names: str,
     stage: str,
     description: str,
-    deps: Sequence[str] = (),
+    deps: Sequence[str | dg.AssetDep] = (),
     check: str | None = None,
     check_description: str = "",
     blocking: bool = True,
@@ -48,7 +49,7 @@ def range_asset(  # noqa: PLR0913 - the parts of an asset's specification
     specs = [
         dg.AssetSpec(
             [pipeline.name, name],
-            deps=[[pipeline.name, dep] for dep in deps],
+            deps=[[pipeline.name, dep] if isinstance(dep, str) else dep for dep in deps],
             description=description,
             group_name=f"{pipeline.name}_{stage}",
             owners=[pipeline.owner],
@@ -117,15 +118,17 @@ class RangeRun:
             yield batch
 
     def upstream(self, tables: Tables, name: str) -> dict[str, PartitionRecord]:
-        """What upstream asset `name` recorded for the keys of this run; blocks those it did not pass."""
-        records = tables.records(self.pipeline, name)
+        """What data table `name` holds for the keys of this run.
+
+        Blocks each key whose rows are missing, blocked, or not made from what stands above them now:
+        in this run and in any later one, until that is mended.
+        """
+        records = {step: tables.records(self.pipeline, step) for step in with_ancestors(name)}
         for key in self.keys:
-            record = records.get(key)
-            if record is None:
-                self.block(key, f"{name} is missing: materialize it first")
-            elif record.status != "ok":
-                self.block(key, f"{name} is blocked: {record.reason}")
-        return {key: records[key] for key in self.keys if key not in self.blocked}
+            problem = problem_with(self.pipeline, name, key, records)
+            if problem:
+                self.block(key, problem)
+        return {key: records[name][key] for key in self.keys if key not in self.blocked}
 
     def written(self, key: str, metadata: Metadata, check_metadata: Metadata | None = None) -> None:
         """Report that `key` of the first asset stands in the lake, and that its check passed."""
@@ -186,9 +189,16 @@ class RangeRun:
         )
 
     def _is_last(self) -> bool:
-        """Whether no asset downstream of this one runs in the same run."""
+        """Whether no asset downstream of this one runs in the same run and would say what is blocked."""
         layer = self.context.job_def.asset_layer
         running = layer.executable_asset_keys
         mine = {dg.AssetKey([self.pipeline.name, name]) for name in self.names}
-        downstream = {child for key in mine for child in layer.asset_graph.get(key).child_keys}
-        return not (downstream & set(running) - mine)
+        downstream = {child for key in mine for child in layer.asset_graph.get(key).child_keys} & set(running) - mine
+        if any(layer.asset_graph.get(key).group_name == self._monitoring for key in mine):
+            return not downstream
+        # What is measured in production has partitions of its own and passes over those that are blocked.
+        return all(layer.asset_graph.get(child).group_name == self._monitoring for child in downstream)
+
+    @property
+    def _monitoring(self) -> str:
+        return f"{self.pipeline.name}_monitoring"

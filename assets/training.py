@@ -1,13 +1,14 @@
 """Training: the rows of one as-of, a model a candidate, and the one selected."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from assets.as_of import as_of_asset, key_of, span
-from assets.describe import picture, row_counts, table
+from assets.describe import instant, picture, rounded, row_counts, table
 from assets.partitioning import window_mapping
 from assets.recording import candidate_record
 from perennial.candidates.base import Candidate
@@ -53,18 +54,16 @@ def build_training_set(pipeline: Pipeline) -> dg.AssetsDefinition:
         record = tables.save(pipeline, "training_set", window.table, {as_of: outcome}, at=clock.now())[as_of]
         artifacts.put(pipeline.name, as_of, "training_set", {name: to_parquet(f) for name, f in held_out.items()})
 
-        counts = window.training_set.frame.group_by("split", maintain_order=True).agg(
-            rows=pl.len(),
-            mean_label=pl.col("label").mean(),
-            first=pl.col("event_time").min(),
-            last=pl.col("event_time").max(),
-        )
+        mean = pl.col("label").mean().alias(f"mean label [{pipeline.objective.unit}]")
+        counts = window.training_set.frame.group_by("split", maintain_order=True).agg(pl.len().alias("rows"), mean)
+        spans = span(window.keys)
         return dg.MaterializeResult(
             metadata={
                 **row_counts(record.rows),
-                "as_of": window.as_of.isoformat(),
-                "splits": table(counts.to_dicts()),
-                **span(window.keys),
+                "as_of": instant(window.as_of),
+                "splits": table(
+                    {"split": row["split"], "partitions": spans[row["split"]], **row} for row in counts.to_dicts()
+                ),
                 "labels not yet known": window.training_set.immature,
                 "duplicates dropped": window.training_set.duplicates,
                 "content_hash": record.content_hash,
@@ -122,7 +121,9 @@ def build_candidate(pipeline: Pipeline, candidate: Candidate) -> dg.AssetsDefini
         )
         recorded = tracking.record(record)
 
-        return dg.MaterializeResult(metadata=_describe(trial, recorded.url, record.artifacts))
+        return dg.MaterializeResult(
+            metadata=_describe(trial, recorded.url, record.artifacts, unit=pipeline.objective.unit)
+        )
 
     return trained
 
@@ -163,15 +164,23 @@ def build_selected(pipeline: Pipeline) -> dg.AssetsDefinition:
         }
         artifacts.put(pipeline.name, as_of, "selected", files)
 
-        compared = [{"candidate": ("**" + n + "**") if n == name else n, **t["metrics"]} for n, t in trials.items()]
+        unit = pipeline.objective.unit
+        compared = [
+            {"candidate": f"**{n}**" if n == name else n, **_in_units(t["metrics"], unit)} for n, t in trials.items()
+        ]
         return dg.MaterializeResult(metadata={"candidate": name, "candidates": table(compared)})
 
     return selected
 
 
-def _describe(trial: Trial, url: str | None, pictures: Any) -> dict[str, Any]:
+def _in_units(metrics: Mapping[str, float], unit: str) -> dict[str, float]:
+    """The errors of a trial under names that a person reads: `validation mae [minutes]`."""
+    return {f"{name.replace('_', ' ')} [{unit}]": rounded(value) for name, value in metrics.items()}
+
+
+def _describe(trial: Trial, url: str | None, pictures: Mapping[str, bytes], *, unit: str) -> dict[str, Any]:
     return {
-        **trial.metrics,
+        **_in_units(trial.metrics, unit),
         "rounds": trial.fitted.rounds or 0,
         "mlflow": dg.MetadataValue.url(url) if url else "MLflow is not reachable; the record follows later",
         **{name.removesuffix(".png"): picture(png, name) for name, png in pictures.items() if name.endswith(".png")},

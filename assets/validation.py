@@ -1,23 +1,29 @@
 """Validation: which landed rows are accepted, which are quarantined and why, and how the accepted look."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
 from assets.describe import picture, row_counts, table
 from assets.range_run import RangeRun, range_asset
+from perennial.data_docs import data_docs
 from perennial.declaration import Pipeline
 from perennial.lineage import inputs_of
 from perennial.profiling import histogram_picture, profile_partitions
+from perennial.settings import Home
 from perennial.stores.clock import Clock
 from perennial.stores.operations import PartitionRecord
+from perennial.stores.reports import keep_newest, report_address
 from perennial.stores.tables import Outcome, Tables
-from perennial.validation import PartitionVerdict, judge_partitions, split_rows
+from perennial.validation import ExpectationResult, PartitionVerdict, Split, judge_partitions, split_rows
 
 CHECK = "expectations_hold"
 PICTURES = 12
 """Histograms are drawn for the last partitions of a range; the numbers are there for all."""
+PAGES = 30
+"""Pages of Great Expectations kept for each pipeline, the newest blocked partitions."""
 
 
 def build_accepted(pipeline: Pipeline) -> dg.AssetsDefinition:
@@ -35,7 +41,10 @@ def build_accepted(pipeline: Pipeline) -> dg.AssetsDefinition:
         kinds=frozenset({"polars", "deltalake", "greatexpectations"}),
     )
     def accepted(
-        context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]
+        context: dg.AssetExecutionContext,
+        tables: dg.ResourceParam[Tables],
+        home: dg.ResourceParam[Home],
+        clock: dg.ResourceParam[Clock],
     ) -> Iterator[dg.Output[None]]:
         run = RangeRun(context, pipeline, "accepted", "quarantined", check=CHECK)
         landed = run.upstream(tables, "landed")
@@ -49,8 +58,10 @@ def build_accepted(pipeline: Pipeline) -> dg.AssetsDefinition:
             tables.save(pipeline, "quarantined", split.quarantined, outcomes, at=clock.now())
             records = tables.save(pipeline, "accepted", split.accepted, outcomes, at=clock.now())
 
+            blocked = [key for key in keys if verdicts[key].blocked]
+            pages = _pages(home, pipeline, split, blocked[-PAGES:])
             for key in keys:
-                _report(run, verdicts[key], records[key])
+                _report(run, verdicts[key], records[key], pages.get(key, {}))
         yield from run.finish()
 
     return accepted
@@ -84,7 +95,7 @@ def build_profile(pipeline: Pipeline) -> dg.AssetsDefinition:
             parts = profiles.partition_by("partition", as_dict=True)
             for key in keys:
                 part = parts[(key,)]
-                shown = {"profile": table(part.select(SHOWN).to_dicts())}
+                shown = {"profile": table(map(_summary, part.iter_rows(named=True)))}
                 if key in drawn:
                     shown["histograms"] = picture(histogram_picture(part), f"histograms of {key}")
                 run.written(key, row_counts(accepted[key].rows) | shown)
@@ -93,7 +104,13 @@ def build_profile(pipeline: Pipeline) -> dg.AssetsDefinition:
     return profile
 
 
-SHOWN = ["column", "kind", "unit", "count", "nulls", "distinct", "min", "p50", "mean", "max"]
+def _summary(profile: Mapping[str, Any]) -> dict[str, Any]:
+    """The profile of one column for a table; a datetime's numbers are seconds since 1970 on its own clock."""
+    shown = {name: profile[name] for name in ("column", "kind", "unit", "count", "nulls", "distinct")}
+    numbers = {name: profile[name] for name in ("min", "p50", "mean", "max")}
+    if profile["kind"] == "datetime":
+        numbers = {name: s if s is None else datetime.fromtimestamp(s, UTC) for name, s in numbers.items()}
+    return shown | numbers
 
 
 def _outcome(pipeline: Pipeline, landed: PartitionRecord, verdict: PartitionVerdict) -> Outcome:
@@ -104,11 +121,23 @@ def _outcome(pipeline: Pipeline, landed: PartitionRecord, verdict: PartitionVerd
     )
 
 
-def _report(run: RangeRun, verdict: PartitionVerdict, record: PartitionRecord) -> None:
+def _pages(home: Home, pipeline: Pipeline, split: Split, blocked: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """A link to Great Expectations' own page about each of the `blocked` partitions."""
+    folder = home.reports / pipeline.name / "expectations"
+    pages = {key: data_docs(split, key, pipeline.expectations, pipeline.time, folder=folder / key) for key in blocked}
+    keep_newest(folder, PAGES)
+    return {
+        key: {"data docs": dg.MetadataValue.url(report_address(home, page))}
+        for key, page in pages.items()
+        if page.is_file()
+    }
+
+
+def _report(run: RangeRun, verdict: PartitionVerdict, record: PartitionRecord, page: Mapping[str, Any]) -> None:
     counts = {"landed": verdict.landed, "accepted": verdict.accepted, "quarantined": verdict.quarantined}
     evidence = {**counts, "expectations": _expectations(verdict)}
     if verdict.blocked:
-        run.block(verdict.partition, str(verdict.reason), evidence)
+        run.block(verdict.partition, str(verdict.reason), {**evidence, **page})
         return
     common = {"revision": record.revision, "table_version": record.table_version}
     run.written(
@@ -117,28 +146,60 @@ def _report(run: RangeRun, verdict: PartitionVerdict, record: PartitionRecord) -
         evidence,
     )
     run.materialized(
-        verdict.partition, {**row_counts(verdict.quarantined), "reasons": _reasons(verdict)}, "quarantined"
+        verdict.partition,
+        {**row_counts(verdict.quarantined), "reasons": _reasons(verdict, run.pipeline)},
+        "quarantined",
     )
 
 
 def _expectations(verdict: PartitionVerdict) -> dg.MarkdownMetadataValue:
+    """What each expectation found: those that block first, those that hold last."""
     return table(
         {
-            "holds": "yes" if result.success else "**no**" if result.expectation.severity == "block" else "no (warn)",
+            "verdict": WORDS[_rank(result)],
             "expectation": result.expectation.claim,
-            "level": result.level,
-            "observed": result.observed,
-            "failing rows": result.unexpected,
-            "share": f"{result.share:.2%}",
+            "judges": "each row" if result.level == "row" else "the partition",
+            "found": _found(result),
+            "failing rows": result.unexpected or None,
+            "share": f"{100 * result.share:.2f} %" if result.unexpected else None,
         }
-        for result in sorted(verdict.results, key=lambda result: result.success)
+        for result in sorted(verdict.results, key=_rank)
     )
 
 
-def _reasons(verdict: PartitionVerdict) -> dg.MarkdownMetadataValue:
-    failed = [result for result in verdict.results if result.level == "row" and result.unexpected]
-    return table(_example(result.expectation.claim, result.unexpected, result.examples) for result in failed)
+def _found(result: ExpectationResult) -> str | float | None:
+    """What was measured of the partition; rows that fail are counted in a column of their own."""
+    if result.level == "row" or result.observed is None:
+        return None
+    return f"{100 * result.observed:.3g} %" if result.expectation.is_share else result.observed
 
 
-def _example(claim: str, rows: int, examples: Any) -> dict[str, Any]:
-    return {"reason": claim, "rows": rows, "for example": "; ".join(str(dict(example)) for example in examples[:2])}
+WORDS = ("**blocks**", "rows quarantined", "warns", "holds")
+
+
+def _rank(result: ExpectationResult) -> int:
+    """Position in WORDS of what became of an expectation."""
+    if result.success:
+        return 3
+    if result.expectation.severity == "warn":
+        return 2
+    return 1 if result.level == "row" else 0
+
+
+def _reasons(verdict: PartitionVerdict, pipeline: Pipeline) -> dg.MarkdownMetadataValue:
+    """Why rows of a partition were quarantined, with an example each; personal data is not shown."""
+    hidden = {name for name, column in pipeline.schema.columns.items() if column.pii}
+    return table(
+        {
+            "does not hold": result.expectation.claim,
+            "rows": result.unexpected,
+            "for example": _example({k: "hidden" if k in hidden else v for k, v in result.examples[0].items()}),
+        }
+        for result in verdict.results
+        if result.level == "row" and result.unexpected
+    )
+
+
+def _example(row: Mapping[str, Any]) -> str:
+    values = {name: "null" if value is None else f"{value}" for name, value in row.items() if name != "row"}
+    return f"row {row['row']}: " + ", ".join(f"{name} {value}" for name, value in values.items())

@@ -56,6 +56,16 @@ def inputs_of(pipeline: Pipeline, name: str, parent_hash: str) -> dict[str, str]
     return {step.parent or "source": parent_hash, "declaration": pipeline.part_hash(*step.declared)}
 
 
+def with_ancestors(name: str) -> list[str]:
+    """Table `name` and all it is made from, the source's own table last.
+
+    >>> with_ancestors("features")
+    ['features', 'accepted', 'landed']
+    """
+    parent = STEPS[name].parent
+    return [name, *(with_ancestors(parent) if parent else [])]
+
+
 def problem_with(pipeline: Pipeline, name: str, key: str, records: Mapping[str, Mapping[str, Recorded]]) -> str | None:
     """Why partition `key` of table `name` may not be read, or None when it stands and is up to date.
 

@@ -102,7 +102,7 @@ class Tables:
     def _write(self, table: str, rows: pl.DataFrame, changed: Sequence[str]) -> int | None:
         if not changed:
             return self.lakehouse.version(table)
-        kept = rows if len(changed) == rows["partition"].n_unique() else rows.filter(pl.col("partition").is_in(changed))
+        kept = rows.filter(pl.col("partition").is_in(changed))
         return self.lakehouse.overwrite(table, kept, partitions=changed)
 
 
