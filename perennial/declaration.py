@@ -28,7 +28,10 @@ from perennial.sources import Files
 from perennial.time import Calendar, Daily, Hourly, Monthly
 
 NAME = re.compile(r"[a-z][a-z0-9_]{1,62}")
-LAKE_COLUMNS = ("event_time", "known_at", "partition", "revision", "reason", "split", "label", "prediction")
+LAKE_COLUMNS = (
+    *("event_time", "known_at", "partition", "revision", "reason", "split", "label", "prediction", "source_partition"),
+    *("id", "at", "pipeline", "version", "bundle", "latency_ms", "instance", "features", "source"),
+)
 """Names that the lake's tables add to every row, so that no declared column may have them."""
 
 
