@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 PIPELINE = "delivery_eta"
 HISTORY = 60
 """Days simulated and learned from before anything is served."""
-DRIFTED = 14
-"""Drifted days that land: half of them judge the new version, it learns from the other half."""
+DRIFTED = 17
+"""Drifted days that land: 7 judge the new version, 7 choose it, and 3 are left for every candidate to learn from."""
 AFTER = 3
 """Days served after each release; the first begins before the champion's as-of and is not measured."""
 PATIENCE = 240.0
@@ -235,14 +235,18 @@ def _sensor_run(demo: Demo, champion: Version) -> dg.DagsterRun | None:
 
 
 def _progress(demo: Demo) -> str:
-    """What the sensors have asked for last."""
+    """What came of what the sensors asked for last."""
+    import dagster as dg
+
     from resources.tags import REASON
 
-    runs = [run for run in demo.session.instance.get_runs(limit=3) if "dagster/sensor_name" in run.tags]
-    if not runs:
-        return "starts"
-    run = runs[0]
-    return f"{run.tags['dagster/sensor_name']} {run.status.value.lower()}: {run.tags.get(REASON, '')}"
+    status = dg.DagsterRunStatus
+    shown = {status.STARTED: "works", status.SUCCESS: "is done", status.FAILURE: "failed"}
+    runs = demo.session.instance.get_runs(limit=3)
+    run = next((run for run in runs if "dagster/sensor_name" in run.tags and run.status in shown), None)
+    if run is None:
+        return "its sensors look"
+    return f"{run.tags['dagster/sensor_name']} {shown[run.status]}: {run.tags.get(REASON, '')}"
 
 
 def _wait_until_served(url: str, version: Version) -> None:

@@ -109,7 +109,11 @@ def _show_candidates(session: Session, pipeline: Pipeline, as_of: str, console: 
         table.add_column(name, justify="left" if name == "candidate" else "right")
     for candidate, row in metrics.items():
         style = "bold" if candidate == chosen else None
-        table.add_row(candidate, *(f"{row[name]:.3f}" if name in row else "" for name in names), style=style)
+        table.add_row(
+            f"{candidate} ✓" if candidate == chosen else candidate,
+            *(f"{row[name]:.3f}" if name in row else "" for name in names),
+            style=style,
+        )
     console.print(table)
 
 
@@ -117,11 +121,12 @@ def _show_gates(session: Session, pipeline: Pipeline, as_of: str, console: Conso
     from rich.table import Table
     from rich.text import Text
 
+    from perennial.stores.versions import bundle_of
     from resources.stores import STORES, open_operations
 
-    proof = json.loads(STORES["artifacts"](session.home).get(pipeline.name, as_of, "bundle")["proof.json"])
-    dossier = open_operations(session.home).dossier(pipeline.name, proof["sha256"])
-    table = Table("gate", "verdict", "why", title=f"bundle {proof['sha256'][:12]}", title_justify="left")
+    sha256 = bundle_of(STORES["artifacts"](session.home), pipeline, as_of)
+    dossier = open_operations(session.home).dossier(pipeline.name, sha256)
+    table = Table("gate", "verdict", "why", title=f"bundle {sha256[:12]}", title_justify="left")
     for verdict in dossier.verdicts if dossier else ():
         style = "green" if verdict.passed else "red"
         table.add_row(verdict.gate, Text(verdict.outcome, style=style), Text(verdict.reason))

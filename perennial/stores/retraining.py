@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,13 +9,14 @@ from typing import Any
 
 from perennial.arrivals import fingerprint
 from perennial.declaration import Pipeline
-from perennial.errors import PerennialError
+from perennial.errors import PartitionBlocked
 from perennial.lineage import problem_with
 from perennial.retraining import AsOf, Champion, DriftVerdict, Evidence
 from perennial.stores.artifacts import Artifacts
 from perennial.stores.bundles import BundleStore
 from perennial.stores.operations import PartitionRecord
 from perennial.stores.tables import Tables
+from perennial.stores.versions import bundle_of
 
 READ = ("landed", "accepted", "features", "labels")
 """The tables whose state decides whether a training set can be cut."""
@@ -65,7 +65,7 @@ class History:
         return Champion(
             version=version.number,
             as_of=self._trained(pipeline, version.as_of, version.bundle_sha256, trained),
-            training_labels=int(version.attributes["training_labels"]),
+            training_labels=int(version.attributes["labels"]),
             known_labels=_labels_until(version.as_of, records),
         )
 
@@ -74,11 +74,11 @@ class History:
         trained = self.tables.records(pipeline, "training_set")
         for as_of in sorted(trained, reverse=True):
             try:
-                proof = json.loads(self.artifacts.get(pipeline.name, as_of, "bundle")["proof.json"])
-            except PerennialError:
+                sha256 = bundle_of(self.artifacts, pipeline, as_of)
+            except PartitionBlocked:
                 continue  # the run died before it had a bundle
-            if self.tables.operations.dossier(pipeline.name, proof["sha256"]) is not None:
-                return self._trained(pipeline, as_of, proof["sha256"], trained[as_of])
+            if self.tables.operations.dossier(pipeline.name, sha256) is not None:
+                return self._trained(pipeline, as_of, sha256, trained[as_of])
         return None
 
     def _trained(self, pipeline: Pipeline, as_of: str, sha256: str, record: PartitionRecord | None) -> AsOf:

@@ -136,7 +136,7 @@ class World:
         )
         if not passed:
             return None
-        number = self.operations.register_version("eta", sha256, as_of, {"training_labels": 400}, at=NOW)
+        number = self.operations.register_version("eta", sha256, as_of, {"labels": 400}, at=NOW)
         self.operations.release("eta", number, actor="test", reason="test", at=NOW)
         return int(number)
 

@@ -1,0 +1,93 @@
+"""Alerts: a failed run is told once; a refusal is a decision, and a run that is tried again is not over."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from resources.runs import run_assets
+from resources.tags import REASON
+from sensors.alerts import build_failed_runs
+from tests.sensors.conftest import World
+
+GATE = dg.AssetCheckSpec("parity", asset=["eta", "dossier"], blocking=True)
+
+
+@dg.asset(key=["eta", "landed"])
+def landed() -> None:
+    raise ValueError("the disk is full")
+
+
+@dg.asset(key=["eta", "dossier"], check_specs=[GATE])
+def dossier() -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    yield dg.MaterializeResult()
+    yield dg.AssetCheckResult(check_name="parity", passed=False)
+
+
+@dg.asset(key=["eta", "release"], deps=[["eta", "dossier"]])
+def release() -> None:
+    raise dg.Failure("refused: the champion changed", allow_retries=False)
+
+
+DEFINITIONS = dg.Definitions(assets=[landed, dossier, release], executor=dg.in_process_executor)
+
+
+def fail(world: World, *names: str) -> dg.DagsterRun:
+    keys = [dg.AssetKey(["eta", name]) for name in names]
+    result = run_assets(world.instance, DEFINITIONS, keys, "2024-01-01", tags={REASON: "a test"})
+    assert not result.success
+    run = world.instance.get_run_by_id(result.run_id)
+    assert run is not None
+    return run
+
+
+def tell(world: World, run: dg.DagsterRun) -> Any:
+    """What the sensor says of a failed run."""
+    (entry,) = world.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+    assert entry.dagster_event is not None
+    sensor = build_failed_runs()
+    context = dg.build_run_status_sensor_context(
+        sensor_name=sensor.name,
+        dagster_event=entry.dagster_event,
+        dagster_instance=world.instance,
+        dagster_run=run,
+        resources=world.given(sensor.required_resource_keys),
+    )
+    return sensor(context.for_run_failure())
+
+
+def test_a_failed_run_raises_one_alert_with_its_cause_and_reason(world: World) -> None:
+    run = fail(world, "landed")
+
+    tell(world, run)
+    tell(world, run)
+
+    (alert,) = world.operations.open_alerts("eta")
+    assert alert.key == run.run_id
+    assert alert.kind == "failed_run"
+    assert alert.message == f"run {run.run_id} failed: eta__landed: the disk is full (started for: a test)"
+
+
+@pytest.mark.parametrize("refused", ["dossier", "release"])
+def test_a_refusal_raises_no_alert(world: World, refused: str) -> None:
+    answer = tell(world, fail(world, refused))
+
+    assert world.operations.open_alerts() == []
+    assert "was refused" in answer.skip_message
+
+
+def test_a_refusal_beside_a_failure_is_a_failure(world: World) -> None:
+    tell(world, fail(world, "dossier", "landed"))
+
+    assert len(world.operations.open_alerts("eta")) == 1
+
+
+def test_a_run_that_is_tried_again_raises_no_alert(world: World) -> None:
+    run = fail(world, "landed")
+    world.instance.add_run_tags(run.run_id, {"dagster/will_retry": "true"})
+
+    answer = tell(world, run)
+
+    assert "is tried again" in answer.skip_message
+    assert world.operations.open_alerts() == []
