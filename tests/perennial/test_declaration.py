@@ -39,7 +39,7 @@ from pipelines.delivery_eta import delivery_eta
 from pipelines.taxi_eta import taxi_eta
 
 DECLARED = delivery_eta
-DAY = {"start": "2024-01-01", "event_time": "ordered_at", "timezone": "Europe/Berlin"}
+DAY: dict[str, Any] = {"start": "2024-01-01", "event_time": "ordered_at", "timezone": "Europe/Berlin"}
 COLUMNS = dict(DECLARED.schema.columns)
 
 WRONG: list[tuple[str, dict[str, Any], list[str]]] = [

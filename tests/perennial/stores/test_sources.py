@@ -1,0 +1,127 @@
+"""Sources: what cannot be read is one clear error that names what, where and what was expected."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perennial.errors import SourceError
+from perennial.stores.sources import SourceFiles
+from pipelines.delivery_eta import delivery_eta
+from pipelines.taxi_eta import taxi_eta
+
+AT = datetime(2024, 2, 1, 12, tzinfo=UTC)
+ROWS = pl.DataFrame({"order_id": ["a", "b"]})
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> SourceFiles:
+    (tmp_path / "files").mkdir()
+    environment = {"DELIVERY_ETA_SOURCE": str(tmp_path / "files"), "TAXI_ETA_SOURCE": str(tmp_path / "taxi")}
+    return SourceFiles(home=tmp_path, environment=environment)
+
+
+def failure(sources: SourceFiles, partition: str, pipeline: object = delivery_eta) -> str:
+    with pytest.raises(SourceError) as caught:
+        sources.read(pipeline, partition, fetched_at=AT)  # type: ignore[arg-type]
+    assert caught.value.expected
+    return str(caught.value)
+
+
+def test_reads_a_partition_with_its_provenance(sources: SourceFiles) -> None:
+    path = sources.path(delivery_eta, "2024-01-05")
+    ROWS.write_parquet(path)
+
+    arrival = sources.read(delivery_eta, "2024-01-05", fetched_at=AT)
+
+    content = path.read_bytes()
+    assert path.name == "orders_2024-01-05.parquet"
+    assert arrival.frame.equals(ROWS)
+    assert (arrival.sha256, arrival.size) == (hashlib.sha256(content).hexdigest(), len(content))
+    assert (arrival.uri, arrival.fetched_at) == (path.as_uri(), AT)
+    assert sources.signatures(delivery_eta, ["2024-01-04", "2024-01-05"]) == {"2024-01-05": arrival.signature}
+
+
+def test_the_folder_defaults_to_the_home_and_taxi_files_need_one(tmp_path: Path) -> None:
+    bare = SourceFiles(home=tmp_path, environment={})
+
+    assert bare.folder(delivery_eta) == tmp_path / "world" / "delivery_eta"
+    message = failure(bare, "2023-02", taxi_eta)
+    for word in ("taxi_eta", "not configured", "TAXI_ETA_SOURCE", "set TAXI_ETA_SOURCE=/path"):
+        assert word in message
+
+
+def test_a_folder_that_is_not_there(sources: SourceFiles, tmp_path: Path) -> None:
+    message = failure(sources, "2023-02", taxi_eta)
+
+    for word in ("taxi_eta 2023-02", "folder is not there", str(tmp_path / "taxi"), "green_tripdata_2023-02.parquet"):
+        assert word in message
+
+
+def test_a_month_that_is_not_there(sources: SourceFiles, tmp_path: Path) -> None:
+    (tmp_path / "taxi").mkdir()
+    message = failure(sources, "2023-02", taxi_eta)
+
+    for word in ("taxi_eta 2023-02", "No such file", "green_tripdata_2023-02.parquet", "a readable file"):
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [(b"", "0 bytes"), (b"<html>404</html>", "<html>404</html>"), (b"PAR1 cut", "PAR1 cut")],
+)
+def test_a_file_that_is_not_parquet_under_the_right_name(sources: SourceFiles, content: bytes, found: str) -> None:
+    sources.path(delivery_eta, "2024-01-05").write_bytes(content)
+
+    message = failure(sources, "2024-01-05")
+
+    for word in ("delivery_eta 2024-01-05", "orders_2024-01-05.parquet is not a parquet file", found, "complete"):
+        assert word in message
+
+
+@given(data=st.data())
+def test_a_damaged_file_is_an_error_of_the_source_or_still_holds_a_table(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "damaged"
+    folder.mkdir(exist_ok=True)
+    sources = SourceFiles(home=folder, environment={"DELIVERY_ETA_SOURCE": str(folder)})
+    path = sources.path(delivery_eta, "2024-01-05")
+    ROWS.write_parquet(path)
+    content = bytearray(path.read_bytes())
+    for place in data.draw(st.lists(st.integers(4, len(content) - 5), min_size=1, max_size=8)):
+        content[place] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(content)
+
+    found = "delivery_eta 2024-01-05: a table"
+    try:
+        sources.read(delivery_eta, "2024-01-05", fetched_at=AT)
+    except SourceError as error:
+        found = str(error)
+
+    assert found.startswith("delivery_eta 2024-01-05: ")
+
+
+def test_a_signature_changes_with_the_file_and_reads_no_content(sources: SourceFiles) -> None:
+    path = sources.path(delivery_eta, "2024-01-05")
+    path.write_bytes(b"not parquet")
+    before = sources.signatures(delivery_eta, ["2024-01-05"])
+
+    path.write_bytes(b"not parquet either")
+
+    assert sources.signatures(delivery_eta, ["2024-01-05"]) != before
+
+
+def test_a_root_may_be_a_plain_folder(tmp_path: Path) -> None:
+    placed = replace(delivery_eta, source=replace(delivery_eta.source, root=str(tmp_path / "here")))
+
+    path = SourceFiles(home=tmp_path, environment={}).path(placed, "2024-01-05")
+
+    assert path == tmp_path / "here" / "orders_2024-01-05.parquet"

@@ -1,0 +1,157 @@
+"""Tables: equal content makes no new revision and no new table version, whatever is saved with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perennial.content import content_hash
+from perennial.settings import home_at
+from perennial.stores.lakehouse import Lakehouse
+from perennial.stores.operations import Operations
+from perennial.stores.tables import Outcome, Tables
+from pipelines.delivery_eta import delivery_eta
+
+AT = datetime(2024, 2, 1, 12, tzinfo=UTC)
+A, B, C = "2024-01-01", "2024-01-02", "2024-01-03"
+
+
+def frame(rows: Mapping[str, list[int]]) -> pl.DataFrame:
+    listed = [(key, value) for key, values in rows.items() for value in values]
+    return pl.DataFrame(listed, schema={"partition": pl.String, "value": pl.Int64}, orient="row")
+
+
+def open_tables(root: Path) -> Tables:
+    home = home_at(root)
+    root.mkdir(parents=True, exist_ok=True)
+    operations = Operations(home.operations_url)
+    operations.migrate()
+    return Tables(lakehouse=Lakehouse(root=home.lake), operations=operations)
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Tables:
+    return open_tables(tmp_path)
+
+
+def save(tables: Tables, rows: Mapping[str, list[int]], **outcome: str) -> dict[str, tuple[int, int | None]]:
+    """Save; the revision and the table version of each partition."""
+    outcomes = {key: Outcome(**outcome) for key in rows}  # type: ignore[arg-type]
+    records = tables.save(delivery_eta, "features", frame(rows), outcomes, at=AT)
+    return {key: (record.revision, record.table_version) for key, record in records.items()}
+
+
+def test_a_partition_is_read_back_in_the_order_of_its_rows(tables: Tables) -> None:
+    save(tables, {B: [3, 1, 2], A: [9, 8]})
+
+    assert tables.read(delivery_eta, "features", [B, A])["value"].to_list() == [9, 8, 3, 1, 2]
+    assert tables.read(delivery_eta, "features", [B], ["value"])["value"].to_list() == [3, 1, 2]
+
+
+def test_the_same_content_again_is_not_written(tables: Tables) -> None:
+    first = save(tables, {A: [1], B: [2]})
+
+    assert save(tables, {A: [1], B: [2]}) == first
+    assert tables.lakehouse.version("delivery_eta/features") == first[A][1]
+
+
+def test_only_what_changed_is_written_and_gets_a_revision(tables: Tables) -> None:
+    first = save(tables, {A: [1], B: [2], C: [3]})
+    second = save(tables, {A: [1], B: [5], C: [3]})
+
+    assert {key: revision for key, (revision, _) in second.items()} == {A: 1, B: 2, C: 1}
+    assert second[A] == first[A]
+    assert (second[B][1] or 0) > (first[B][1] or 0)
+
+
+def test_a_partition_that_became_empty_is_emptied_beside_one_that_did_not_change(tables: Tables) -> None:
+    save(tables, {A: [1], B: [2]})
+
+    again = save(tables, {A: [], B: [2]})
+
+    assert {key: revision for key, (revision, _) in again.items()} == {A: 2, B: 1}
+    assert tables.read(delivery_eta, "features", [A, B])["value"].to_list() == [2]
+    assert tables.records(delivery_eta, "features")[A].rows == 0
+
+
+def test_a_blocked_partition_keeps_the_rows_that_it_had(tables: Tables) -> None:
+    save(tables, {A: [1]})
+
+    tables.block(delivery_eta, "features", A, Outcome(blocked="no file"), at=AT)
+
+    record = tables.records(delivery_eta, "features")[A]
+    assert (record.status, record.reason, record.revision, record.rows) == ("blocked", "no file", 1, 1)
+    assert tables.read(delivery_eta, "features", [A])["value"].to_list() == [1]
+    assert save(tables, {A: [1]})[A][0] == 1
+    assert tables.records(delivery_eta, "features")[A].status == "ok"
+
+
+def test_a_partition_that_never_stood_can_be_blocked(tables: Tables) -> None:
+    tables.block(delivery_eta, "landed", B, Outcome(blocked="no file"), at=AT)
+
+    record = tables.records(delivery_eta, "landed")[B]
+    assert (record.status, record.revision, record.rows, record.content_hash) == ("blocked", 0, 0, "")
+
+
+def test_rows_that_were_written_and_not_recorded_are_written_again_to_the_same_content(tables: Tables) -> None:
+    """What a crash between the write and the record leaves."""
+    rows = frame({A: [1, 2]})
+    tables.lakehouse.overwrite("delivery_eta/features", rows, partitions=[A])
+
+    assert save(tables, {A: [1, 2]})[A][0] == 1
+    assert tables.read(delivery_eta, "features", [A]).equals(rows.select("partition", "value"))
+
+
+STATES = st.dictionaries(st.sampled_from([A, B, C]), st.lists(st.integers(0, 2), max_size=2), min_size=1)
+
+
+@settings(max_examples=25)
+@given(saves=st.lists(STATES, min_size=1, max_size=4))
+def test_after_any_saves_the_lake_holds_the_last_content_and_revisions_count_changes(
+    saves: list[dict[str, list[int]]],
+) -> None:
+    with TemporaryDirectory() as folder:
+        tables, holds, revisions = open_tables(Path(folder)), dict[str, list[int]](), dict[str, int]()
+        for rows in saves:
+            for key, values in rows.items():
+                revisions[key] = revisions.get(key, 0) + (holds.get(key) != values)
+                holds[key] = values
+
+            save(tables, rows)
+
+        records = tables.records(delivery_eta, "features")
+        assert {key: record.revision for key, record in records.items()} == revisions
+        for key, values in holds.items():
+            read = tables.read(delivery_eta, "features", [key])
+            assert read["value"].to_list() == values
+            assert content_hash(read) == records[key].content_hash
+        tables.operations.close()
+
+
+def test_a_stray_partition_is_an_error_and_writes_nothing(tmp_path: Path) -> None:
+    lake = Lakehouse(root=str(tmp_path))
+    lake.overwrite("eta/landed", frame({A: [1]}), partitions=[A])
+
+    with pytest.raises(ValueError, match="2024-01-02"):
+        lake.overwrite("eta/landed", frame({A: [2], B: [3]}), partitions=[A])
+
+    assert lake.read("eta/landed", partitions=[A, B])["value"].to_list() == [1]
+
+
+def test_a_reader_can_go_back_to_a_version(tmp_path: Path) -> None:
+    lake = Lakehouse(root=str(tmp_path))
+    assert lake.version("eta/landed") is None
+    first = lake.overwrite("eta/landed", frame({A: [1]}), partitions=[A])
+    second = lake.overwrite("eta/landed", frame({A: [2]}), partitions=[A])
+
+    values = [lake.scan("eta/landed", version=version).collect()["value"].to_list() for version in (first, second)]
+
+    assert values == [[1], [2]]
+    assert lake.version("eta/landed") == second
