@@ -1,0 +1,134 @@
+"""House: one home with the real graph of one pipeline over it, for tests that materialize assets."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from assets.pipeline import build_assets
+from perennial.content import content_hash
+from perennial.declaration import Pipeline
+from perennial.settings import Home, home_at
+from perennial.stages import DATA
+from perennial.stores.sources import SourceFiles
+from perennial.stores.tables import Tables
+from pipelines.delivery_eta import delivery_eta
+from resources.instance import open_instance
+from resources.runs import RunResult, run_assets
+from resources.stores import open_tables, resources
+from resources.tags import Keys
+from world.files import file_of, simulate
+
+
+@dataclass(frozen=True, kw_only=True)
+class House:
+    """A home, its Dagster instance, and the graph of `pipeline` as the code location builds it."""
+
+    home: Home
+    instance: dg.DagsterInstance
+    pipeline: Pipeline = delivery_eta
+    environment: Mapping[str, str] | None = None
+
+    @cached_property
+    def definitions(self) -> dg.Definitions:
+        return dg.Definitions(
+            assets=build_assets(self.pipeline), resources=resources(), executor=dg.in_process_executor
+        )
+
+    @cached_property
+    def tables(self) -> Tables:
+        return open_tables(self.home)
+
+    @property
+    def sources(self) -> SourceFiles:
+        return SourceFiles(home=self.home.root, environment=self.environment or {})
+
+    def declared_as(self, **changes: Any) -> House:
+        """The same home under a changed declaration."""
+        return replace(self, pipeline=replace(self.pipeline, **changes))
+
+    def run(self, *names: str, keys: Keys, tags: Mapping[str, str] | None = None) -> RunResult:
+        """Execute assets by their names, as the UI would; the data assets when none is named."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in {**self.home.environment, **(self.environment or {})}.items():
+                patch.setenv(name, value)
+            return run_assets(
+                self.instance,
+                self.definitions,
+                [self.key(name) for name in names or DATA],
+                keys,
+                tags=tags or {},
+            )
+
+    def key(self, name: str) -> dg.AssetKey:
+        return dg.AssetKey([self.pipeline.name, name])
+
+    def materialized(self, name: str, run_id: str | None = None) -> list[str]:
+        """The partitions of which a materialization was reported, in order; of one run where it is named."""
+        found = self.instance.fetch_materializations(self.key(name), limit=1_000).records
+        events = [r.event_log_entry for r in found if run_id is None or r.event_log_entry.run_id == run_id]
+        return sorted(str(e.dagster_event.partition) for e in events if e.dagster_event)
+
+    def evaluations(self, name: str, check: str, run_id: str) -> dict[str | None, dg.AssetCheckEvaluation]:
+        """The evaluation of each partition by `check` in one run."""
+        logs = self.instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+        found = [e.dagster_event.asset_check_evaluation_data for e in logs if e.dagster_event]
+        return {e.partition: e for e in found if (e.asset_key, e.check_name) == (self.key(name), check)}
+
+    def hashes(self, names: Sequence[str] = DATA) -> dict[str, dict[str, str]]:
+        """By table and partition: the content hash of the rows that stand in the lake now."""
+        found: dict[str, dict[str, str]] = {}
+        for name in names:
+            table = self.pipeline.table(name)
+            rows = self.tables.lakehouse.scan(table).collect() if self.tables.lakehouse.exists(table) else None
+            parts = {} if rows is None else rows.partition_by("partition", as_dict=True, maintain_order=True)
+            found[name] = {str(key): content_hash(part) for (key,), part in sorted(parts.items())}
+        return found
+
+    def versions(self) -> dict[str, int | None]:
+        """The newest version of each data table in the lake."""
+        return {name: self.tables.lakehouse.version(self.pipeline.table(name)) for name in DATA}
+
+    def file(self, day: str) -> Path:
+        return file_of(self.sources.folder(self.pipeline), date.fromisoformat(day))
+
+    def rewrite(self, day: str, *changes: pl.Expr, drop: Sequence[str] = ()) -> None:
+        """Change columns of the file of `day`."""
+        rows = pl.read_parquet(self.file(day)).with_columns(*changes).drop(*drop)
+        rows.write_parquet(self.file(day))
+
+
+@contextmanager
+def open_house(root: Path, *, pipeline: Pipeline = delivery_eta, **environment: str) -> Iterator[House]:
+    """The house in folder `root`, its instance open."""
+    home = home_at(root)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in home.environment.items():
+            patch.setenv(name, value)
+        with open_instance(home, os.environ) as instance:
+            yield House(home=home, instance=instance, pipeline=pipeline, environment=environment)
+
+
+@contextmanager
+def copy_of(template: Path, root: Path, *, pipeline: Pipeline = delivery_eta) -> Iterator[House]:
+    """A house of its own in `root` that begins with the state of another, which is closed."""
+    shutil.copytree(template, root, symlinks=True)
+    with open_house(root, pipeline=pipeline) as house:
+        yield house
+
+
+def simulate_days(root: Path, first: str, last: str, **city: Any) -> None:
+    """Let the city write its files where `delivery_eta` reads them."""
+    folder = SourceFiles(home=root, environment={}).folder(delivery_eta)
+    simulate(folder, date.fromisoformat(first), date.fromisoformat(last), **city)
