@@ -33,14 +33,14 @@ def error_picture(label: np.ndarray[Any, Any], predicted: np.ndarray[Any, Any], 
 
     figure = _figure(8.0, 3.2)
     left, right = figure.subplots(1, 2)
-    low, high = np.quantile(np.concatenate([label, predicted]), [0.001, 0.999])
+    low, high = _apart(*np.quantile(np.concatenate([label, predicted]), [0.001, 0.999]))
     left.hexbin(label, predicted, gridsize=40, extent=(low, high, low, high), mincnt=1, cmap="Blues", bins="log")
     left.plot([low, high], [low, high], color=ORANGE, linewidth=1)
     left.set_xlabel(f"outcome [{unit}]")
     left.set_ylabel(f"prediction [{unit}]")
     errors = predicted - label
-    bounds = np.quantile(errors, [0.005, 0.995])
-    right.hist(errors.clip(*bounds), bins=40, color=BLUE)
+    bounds = _apart(*np.quantile(errors, [0.005, 0.995]))
+    right.hist(errors.clip(*bounds), bins=40, range=bounds, color=BLUE)
     right.axvline(0, color=ORANGE, linewidth=1)
     right.set_xlabel(f"prediction minus outcome [{unit}]")
     right.set_ylabel("rows")
@@ -61,6 +61,11 @@ def comparison_picture(measured: Mapping[str, tuple[float, float, float]], *, ti
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(-0.6, len(measured) - 0.3)
     return _png(figure)
+
+
+def _apart(low: float, high: float) -> tuple[float, float]:
+    """Bounds that an axis can be cut between, also when all values are one."""
+    return (low, high) if high - low > 1e-6 * (1 + abs(low) + abs(high)) else (low - 0.5, high + 0.5)
 
 
 def _panel(title: str, *, height: float = 3.0) -> tuple[Figure, Axes]:
