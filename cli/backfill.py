@@ -37,10 +37,9 @@ def backfill(
     from cli.console import open_console
     from cli.session import open_session
 
-    with open_session() as session:
-        blocked = backfill_range(
-            session, session.pipeline(pipeline), first, last, everything=everything, console=open_console()
-        )
+    with open_session() as session, open_console() as console:
+        named = session.pipeline(pipeline)
+        blocked = backfill_range(session, named, first, last, everything=everything, console=console)
     if blocked:
         raise typer.Exit(1)
 

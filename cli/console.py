@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 
 
-def open_console() -> Console:
+@contextmanager
+def open_console() -> Iterator[Console]:
     """Standard output, on a descriptor of its own.
 
     Dagster redirects descriptor 1 into a run's log while a step works: progress must not go there.
@@ -17,5 +20,7 @@ def open_console() -> Console:
     try:
         copy = os.dup(sys.stdout.fileno())
     except (OSError, io.UnsupportedOperation):
-        return Console()
-    return Console(file=os.fdopen(copy, "w", buffering=1, encoding=sys.stdout.encoding, closefd=True))
+        yield Console()
+        return
+    with os.fdopen(copy, "w", buffering=1, encoding=sys.stdout.encoding) as file:
+        yield Console(file=file)

@@ -73,12 +73,12 @@ def run_demo() -> int:
     from resources.stores import open_tables
     from world.city import City
 
-    with open_session() as session:
+    with open_session() as session, open_console() as console:
         demo = Demo(
             session=session,
             pipeline=session.pipeline(PIPELINE),
             tables=open_tables(session.home),
-            console=open_console(),
+            console=console,
             city=City(),
         )
         _check_unused(demo)

@@ -27,9 +27,9 @@ def simulate(
     from perennial.settings import find_home
     from pipelines.discovery import discover
 
-    written, folder = simulate_source(
-        discover().named(pipeline), _day(until), home=find_home(os.environ).root, console=open_console()
-    )
+    named, last, home = discover().named(pipeline), _day(until), find_home(os.environ)
+    with open_console() as console:
+        written, folder = simulate_source(named, last, home=home.root, console=console)
     typer.echo(f"{len(written)} days written to {folder}")
 
 

@@ -21,7 +21,8 @@ def status() -> None:
     from pipelines.discovery import discover
     from resources.stores import open_tables
 
-    show_status(discover(), open_tables(find_home(os.environ)), open_console())
+    with open_console() as console:
+        show_status(discover(), open_tables(find_home(os.environ)), console)
 
 
 def show_status(discovered: Discovered, tables: Tables, console: Console) -> None:

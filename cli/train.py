@@ -32,8 +32,8 @@ def train(
     from cli.console import open_console
     from cli.session import open_session
 
-    with open_session() as session:
-        code = train_as_of(session, session.pipeline(pipeline), as_of, console=open_console())
+    with open_session() as session, open_console() as console:
+        code = train_as_of(session, session.pipeline(pipeline), as_of, console=console)
     raise typer.Exit(code)
 
 

@@ -1,0 +1,54 @@
+"""Main: the command answers at once, and an error is one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.conftest import Command
+
+HEAVY = ("dagster", "mlflow", "torch", "sklearn", "great_expectations", "evidently", "fastapi", "sqlalchemy")
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = f"import sys, cli.main; sys.exit(', '.join(set({HEAVY!r}) & set(sys.modules)))"
+
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert loaded.stderr.strip() == ""
+
+
+def test_help_names_every_command(perennial: Command) -> None:
+    said = perennial("--help")
+
+    assert said.code == 0
+    for command in ("simulate", "backfill", "train", "serve", "status", "rollback", "up", "demo"):
+        assert command in said.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["backfill", "nope", "2024-01-01", "2024-01-02"], "found 'nope', expected delivery_eta, taxi_eta"),
+        (["train", "nope", "2024-01-01"], "found 'nope', expected delivery_eta, taxi_eta"),
+        (["rollback", "nope"], "found 'nope', expected delivery_eta, taxi_eta"),
+        (["simulate", "--until", "tomorrow"], "not a day, found 'tomorrow', expected such as 2024-02-29"),
+        (["simulate", "--until", "2031-01-01"], "found 2031-01-01, expected a day from 2024-01-01"),
+        (["simulate", "--until", "2024-01-02", "--pipeline", "taxi_eta"], "its source is not simulated"),
+        (["backfill", "delivery_eta", "2024-1-1", "2024-01-02"], "not a partition, found '2024-1-1'"),
+        (["backfill", "delivery_eta", "2024-01-03", "2024-01-02"], "ends before it begins"),
+        (["backfill", "taxi_eta", "2023-01", "2023-02"], "TAXI_ETA_SOURCE"),
+        (["train", "delivery_eta", "2023-12-31"], "no such partition, found 2023-12-31"),
+    ],
+)
+def test_a_wrong_argument_is_one_line_that_says_what_was_expected(
+    perennial: Command, arguments: list[str], expected: str
+) -> None:
+    said = perennial(*arguments)
+
+    assert said.code == 1
+    assert expected in said.errors
+    assert len(said.errors.strip().splitlines()) == 1
+    assert "Traceback" not in said.errors
