@@ -5,72 +5,21 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from perennial import Files, Label, Windows, col
-from perennial.declaration import Pipeline
 from perennial.errors import HistoryTooShort, NoMatureLabels, PartitionBlocked
-from perennial.featurization import featurize_rows
-from perennial.ingestion import Arrival, land
-from perennial.labels import label_rows
-from perennial.lineage import inputs_of
 from perennial.parity import UNSEEN
-from perennial.settings import home_at
-from perennial.stores.lakehouse import Lakehouse
-from perennial.stores.operations import Operations
 from perennial.stores.tables import Outcome, Tables
 from perennial.stores.windows import collect_training_set, held_out_rows
-from perennial.validation import split_rows
 from pipelines.delivery_eta import delivery_eta
-from world.city import City
-from world.files import told_orders
+from tests.lake import AT, DAYS, fill, open_tables
 
 SHORT = replace(delivery_eta, windows=Windows(train=2, validation=1, test=1), source=Files("{root}"))
-DAYS = ["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04", "2024-01-05"]
 AS_OF = DAYS[-1]
-AT = datetime(2024, 2, 1, tzinfo=UTC)
-
-
-def fill(tables: Tables, pipeline: Pipeline) -> None:
-    """What the data assets do, over all of DAYS."""
-    city = City()
-    landed = pl.concat(land(pipeline, arrival(city, day)).frame for day in DAYS)
-    hashes = dict.fromkeys(DAYS, "the file")
-    split = split_rows(landed, pipeline.expectations, pipeline.time)
-    for name, rows in (
-        ("landed", landed),
-        ("accepted", split.accepted),
-        ("features", featurize_rows(split.accepted, pipeline)),
-        ("labels", label_rows(split.accepted, pipeline)),
-    ):
-        outcomes = {day: Outcome(inputs=inputs_of(pipeline, name, hashes[day])) for day in DAYS}
-        saved = tables.save(pipeline, name, rows, outcomes, at=AT)
-        if name in ("landed", "accepted"):
-            hashes = {day: record.content_hash for day, record in saved.items()}
-
-
-def arrival(city: City, day: str) -> Arrival:
-    return Arrival(
-        partition=day,
-        frame=told_orders(city, date.fromisoformat(day)),
-        uri="file:///orders.parquet",
-        sha256="the file",
-        size=1,
-        signature="1",
-        fetched_at=AT,
-    )
-
-
-def open_tables(root: Path) -> Tables:
-    home = home_at(root)
-    root.mkdir(parents=True, exist_ok=True)
-    operations = Operations(home.operations_url)
-    operations.migrate()
-    return Tables(lakehouse=Lakehouse(root=home.lake), operations=operations)
 
 
 @pytest.fixture(scope="module")
