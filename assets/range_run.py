@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from assets.partitioning import partitions_of
@@ -93,6 +94,20 @@ def _check_spec(
         )
 
 
+def batches_of(rows: Mapping[str, int]) -> Iterator[list[str]]:
+    """The keys of `rows` in order, in batches of at most 64 partitions or half a million rows."""
+    batch: list[str] = []
+    size = 0
+    for key in sorted(rows):
+        if batch and (len(batch) == MAX_PARTITIONS or size + rows[key] > MAX_ROWS):
+            yield batch
+            batch, size = [], 0
+        batch.append(key)
+        size += rows[key]
+    if batch:
+        yield batch
+
+
 class RangeRun:
     """One step over a range of partitions: what was written, what is blocked, and why."""
 
@@ -103,19 +118,13 @@ class RangeRun:
         self.check = check
         self.keys = list(context.partition_keys)
         self.blocked: dict[str, str] = {}
+        self._found: dict[str, Metadata] = {}
 
     def batches(self, rows: Mapping[str, int]) -> Iterator[list[str]]:
-        """The keys of `rows` in order, in batches of at most 64 partitions or half a million rows."""
-        batch: list[str] = []
-        size = 0
-        for key in sorted(rows):
-            if batch and (len(batch) == MAX_PARTITIONS or size + rows[key] > MAX_ROWS):
-                yield batch
-                batch, size = [], 0
-            batch.append(key)
-            size += rows[key]
-        if batch:
+        """The keys of `rows` in batches; what the check found in one is reported behind it, all at once."""
+        for batch in batches_of(rows):
             yield batch
+            self._report_check()
 
     def upstream(self, tables: Tables, name: str) -> dict[str, PartitionRecord]:
         """What data table `name` holds for the keys of this run.
@@ -154,6 +163,7 @@ class RangeRun:
 
     def finish(self) -> Iterator[dg.Output[None]]:
         """End the step; raise PartitionBlocked when something is blocked and nobody downstream will say so."""
+        self._report_check()
         if self.blocked and self._is_last():
             listed = "; ".join(f"{key} ({reason})" for key, reason in sorted(self.blocked.items()))
             raise PartitionBlocked(
@@ -174,19 +184,44 @@ class RangeRun:
         metadata: Metadata,
         severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
     ) -> None:
-        if self.check is None:
-            return
-        self.context.log_event(
-            dg.AssetCheckEvaluation(
-                asset_key=dg.AssetKey([self.pipeline.name, self.names[0]]),
-                check_name=self.check,
-                passed=passed,
-                partition=key,
-                metadata=dict(metadata),
-                severity=severity,
-                blocking=severity is dg.AssetCheckSeverity.ERROR,
+        if self.check is not None:
+            self._found[key] = {"passed": passed, "metadata": dict(metadata), "severity": severity}
+
+    def _report_check(self) -> None:
+        """Write down what the check found since the last call, each bound to the materialization that it judges:
+        without that, the UI takes the partition for one that was never checked.
+        """
+        targets = self._targets() if self._found else {}
+        for key, found in self._found.items():
+            self.context.log_event(
+                dg.AssetCheckEvaluation(
+                    asset_key=self._checked,
+                    check_name=str(self.check),
+                    partition=key,
+                    blocking=found["severity"] is dg.AssetCheckSeverity.ERROR,
+                    target_materialization_data=targets.get(key),
+                    **found,
+                )
             )
-        )
+        self._found.clear()
+
+    def _targets(self) -> dict[str, AssetCheckEvaluationTargetMaterializationData]:
+        """The latest materialization of each partition that the check has judged."""
+        instance, judged = self.context.instance, dg.DagsterEventType.ASSET_MATERIALIZATION
+        latest = instance.get_latest_storage_id_by_partition(self._checked, judged, set(self._found))
+        if not latest:
+            return {}
+        asked = dg.AssetRecordsFilter(asset_key=self._checked, storage_ids=list(latest.values()))
+        return {
+            str(record.partition_key): AssetCheckEvaluationTargetMaterializationData(
+                storage_id=record.storage_id, run_id=record.event_log_entry.run_id, timestamp=record.timestamp
+            )
+            for record in instance.fetch_materializations(asked, limit=len(latest)).records
+        }
+
+    @property
+    def _checked(self) -> dg.AssetKey:
+        return dg.AssetKey([self.pipeline.name, self.names[0]])
 
     def _is_last(self) -> bool:
         """Whether no asset downstream of this one runs in the same run and would say what is blocked."""

@@ -12,7 +12,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from assets.range_run import MAX_PARTITIONS, MAX_ROWS, RangeRun
+from assets.range_run import MAX_PARTITIONS, MAX_ROWS, batches_of
 from perennial.stages import DATA
 from resources.runs import RunResult
 from tests.assets.house import House, copy_of, open_house, simulate_days
@@ -256,7 +256,7 @@ def test_whichever_partitions_are_bad_exactly_the_others_are_written(
 
 @given(st.dictionaries(st.integers(0, 400).map("{:03}".format), st.integers(0, 2 * MAX_ROWS)))
 def test_batches_hold_every_key_once_in_order_and_stay_small(rows: dict[str, int]) -> None:
-    batches = list(RangeRun.batches(object.__new__(RangeRun), rows))
+    batches = list(batches_of(rows))
 
     assert [key for batch in batches for key in batch] == sorted(rows)
     for batch in batches:
