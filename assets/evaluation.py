@@ -72,10 +72,11 @@ def build_evaluation(pipeline: Pipeline) -> dg.AssetsDefinition:
         recorded = tracking.record(record)
 
         metric, unit = compared.measures[BUNDLE][pipeline.objective.metric], pipeline.objective.unit
+        interval = f"{metric.low:.4g} to {metric.high:.4g} ({metric.days} days)"
         return dg.MaterializeResult(
             metadata={
                 f"{pipeline.objective.metric} [{unit}]": rounded(metric.value),
-                f"{metric.confidence:.0%} interval [{unit}]": f"{metric.low:.4g} to {metric.high:.4g} ({metric.days} days)",
+                f"{metric.confidence:.0%} interval [{unit}]": interval,
                 f"goal [{unit}]": pipeline.objective.goal,
                 "models": table(_rows(pipeline, compared)),
                 "slices": table(_slices(pipeline, compared)),
@@ -136,7 +137,7 @@ def _rows(pipeline: Pipeline, compared: Comparison) -> list[dict[str, str]]:
         {
             "measure": words.get(name, name),
             **{
-                model: f"{m[name].value:.4g} ({m[name].low:.4g} to {m[name].high:.4g})"
+                model: f"{m[name].value:.3g} ({m[name].low:.3g} to {m[name].high:.3g})"
                 for model, m in compared.measures.items()
             },
         }

@@ -63,7 +63,7 @@ def build_predictions(pipeline: Pipeline) -> dg.AssetsDefinition:
                 seen = {
                     "version": number,
                     "bundle": sha256,
-                    f"mean [{pipeline.objective.unit}]": rounded(part["prediction"].mean()),
+                    f"mean [{pipeline.objective.unit}]": rounded(part["prediction"].mean()),  # type: ignore[arg-type]
                     "sample": head(part.drop("partition", "version", "bundle"), schema=pipeline.schema),
                 }
                 run.written(key, row_counts(part.height) | seen)
