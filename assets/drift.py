@@ -78,7 +78,8 @@ def build_drift(pipeline: Pipeline) -> dg.AssetsDefinition:
 
             pages = _pages(folder / key, bundle, rows, reports, pipeline)
             links = {name: dg.MetadataValue.url(report_address(home, page)) for name, page in pages.items()}
-            run.warn_unless(key, not drifted, _describe(reports, champion.number, drifted) | links)
+            described = _describe(reports, champion.number, drifted)
+            run.warn_unless(key, not drifted, described | links, found=described["reasons"])
         keep_newest(folder, REPORTS)
         yield from run.finish()
 

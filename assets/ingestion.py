@@ -54,7 +54,8 @@ def build_landed(pipeline: Pipeline) -> dg.AssetsDefinition:
             )
 
             for partition in ready:
-                run.written(partition.partition, _describe(partition, records[partition.partition]))
+                record = records[partition.partition]
+                run.written(partition.partition, _describe(partition, record), found=f"{record.rows:,} rows landed")
         yield from run.finish()
 
     return landed

@@ -17,6 +17,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetC
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from assets.partitioning import partitions_of
+from assets.reporting import Materializations
 from perennial.declaration import Pipeline
 from perennial.errors import PartitionBlocked
 from perennial.lineage import problem_with, with_ancestors
@@ -119,12 +120,15 @@ class RangeRun:
         self.keys = list(context.partition_keys)
         self.blocked: dict[str, str] = {}
         self._found: dict[str, Metadata] = {}
+        self._materializations = Materializations(context)
 
     def batches(self, rows: Mapping[str, int]) -> Iterator[list[str]]:
         """The keys of `rows` in batches; what the check found in one is reported behind it, all at once."""
+        self._materializations.together = True
         for batch in batches_of(rows):
             yield batch
             self._report_check()
+        self._materializations.together = False
 
     def upstream(self, tables: Tables, name: str) -> dict[str, PartitionRecord]:
         """What data table `name` holds for the keys of this run.
@@ -139,14 +143,14 @@ class RangeRun:
                 self.block(key, problem)
         return {key: records[name][key] for key in self.keys if key not in self.blocked}
 
-    def written(self, key: str, metadata: Metadata, check_metadata: Metadata | None = None) -> None:
-        """Report that `key` of the first asset stands in the lake, and that its check passed."""
+    def written(self, key: str, metadata: Metadata, check_metadata: Metadata | None = None, *, found: str = "") -> None:
+        """Report that `key` of the first asset stands in the lake, and that its check passed: what it `found`."""
         self.materialized(key, metadata, self.names[0])
-        self._evaluate(key, passed=True, metadata=check_metadata or {})
+        self._evaluate(key, passed=True, metadata=check_metadata or {}, found=found)
 
     def materialized(self, key: str, metadata: Metadata, name: str) -> None:
         """Report that `key` of asset `name` stands in the lake."""
-        self.context.log_event(
+        self._materializations.add(
             dg.AssetMaterialization([self.pipeline.name, name], partition=key, metadata=dict(metadata))
         )
 
@@ -154,12 +158,12 @@ class RangeRun:
         """Report that `key` is blocked, and why; its neighbours go on."""
         self.blocked[key] = reason
         self.context.log.error(f"{self.pipeline.name} {key}: {self.names[0]} is blocked: {reason}")
-        self._evaluate(key, passed=False, metadata={"reason": reason, **(check_metadata or {})})
+        self._evaluate(key, passed=False, metadata={"reason": reason, **(check_metadata or {})}, found=reason)
 
-    def warn_unless(self, key: str, holds: bool, metadata: Metadata) -> None:
+    def warn_unless(self, key: str, holds: bool, metadata: Metadata, *, found: str) -> None:
         """Report that `key` stands in the lake, and warn when its check's claim does not hold; never blocks."""
         self.materialized(key, metadata, self.names[0])
-        self._evaluate(key, passed=holds, metadata=metadata, severity=dg.AssetCheckSeverity.WARN)
+        self._evaluate(key, passed=holds, metadata=metadata, found=found, severity=dg.AssetCheckSeverity.WARN)
 
     def finish(self) -> Iterator[dg.Output[None]]:
         """End the step; raise PartitionBlocked when something is blocked and nobody downstream will say so."""
@@ -182,15 +186,18 @@ class RangeRun:
         *,
         passed: bool,
         metadata: Metadata,
+        found: str,
         severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
     ) -> None:
         if self.check is not None:
-            self._found[key] = {"passed": passed, "metadata": dict(metadata), "severity": severity}
+            shown = {"metadata": dict(metadata), "description": found or None}
+            self._found[key] = {"passed": passed, "severity": severity, **shown}
 
     def _report_check(self) -> None:
         """Write down what the check found since the last call, each bound to the materialization that it judges:
         without that, the UI takes the partition for one that was never checked.
         """
+        self._materializations.store()
         targets = self._targets() if self._found else {}
         for key, found in self._found.items():
             self.context.log_event(

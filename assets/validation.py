@@ -144,6 +144,7 @@ def _report(run: RangeRun, verdict: PartitionVerdict, record: PartitionRecord, p
         verdict.partition,
         {**row_counts(verdict.accepted), **counts, **common, "content_hash": record.content_hash},
         evidence,
+        found=f"{verdict.accepted:,} of {verdict.landed:,} rows accepted",
     )
     run.materialized(
         verdict.partition,
