@@ -10,7 +10,8 @@ class Row:
     """One measured number; `ok` says whether it keeps its limit."""
 
     name: str
-    value: float
+    value: float | None
+    """None when it could not be measured."""
     limit: float | None = None
     """The bound that `value` must keep, or None for a number that is only shown."""
     ok: bool = True

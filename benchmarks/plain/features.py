@@ -1,0 +1,60 @@
+"""Plain features: landed to features by the same functions, whole tables in memory, one commit a table, no Dagster.
+
+python -m benchmarks.plain.features delivery_eta 2024-01-01 2024-12-31
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import polars as pl
+
+from perennial.content import content_hash
+from perennial.declaration import Pipeline
+from perennial.featurization import featurize_rows
+from perennial.ingestion import land
+from perennial.settings import Home, find_home
+from perennial.stores.lakehouse import Lakehouse
+from perennial.stores.sources import SourceFiles
+from perennial.validation import judge_partitions, split_rows
+from pipelines.discovery import discover
+
+
+def main(name: str, first: str, last: str) -> None:
+    """Compute the range and end with one line of JSON: the content hash of each partition of each table."""
+    pipeline = discover().named(name)
+    tables = compute(pipeline, find_home(os.environ), pipeline.time.keys(first, last))
+    found = {name: hashes(rows, pipeline.time.keys(first, last)) for name, rows in tables.items()}
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+def compute(pipeline: Pipeline, home: Home, keys: Sequence[str]) -> dict[str, pl.DataFrame]:
+    """Write the four tables and return their rows."""
+    sources, lakehouse = SourceFiles(home=home.root), Lakehouse(root=home.lake)
+    read = (sources.read(pipeline, key, fetched_at=datetime.now(UTC)) for key in keys)
+    landed = pl.concat([land(pipeline, arrival).frame for arrival in read])
+    split = split_rows(landed, pipeline.expectations, pipeline.time)
+    blocked = [
+        v.partition for v in judge_partitions(split, pipeline.expectations, partitions=keys).values() if v.blocked
+    ]
+    if blocked:
+        raise RuntimeError(f"{pipeline.name}: blocked {blocked}")
+    features = featurize_rows(split.accepted, pipeline)
+    tables = {"landed": landed, "accepted": split.accepted, "quarantined": split.quarantined, "features": features}
+    for name, rows in tables.items():
+        lakehouse.overwrite(pipeline.table(name), rows, partitions=keys)
+    return tables
+
+
+def hashes(rows: pl.DataFrame, keys: Sequence[str]) -> dict[str, str]:
+    """The content hash of each partition."""
+    parts = rows.partition_by("partition", as_dict=True, maintain_order=True)
+    return {key: content_hash(parts.get((key,), rows.clear())) for key in keys}
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
