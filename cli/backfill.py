@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from perennial.stores.sources import SourceFiles
     from perennial.stores.tables import Tables
 
+UNFINISHED = ".simulating"
+"""In a source's folder: a simulation that was killed, and that the next backfill goes on with."""
 MOST_SHOWN = 20
 """Blocked partitions listed in the terminal; the UI has all."""
 
@@ -75,9 +77,13 @@ def _simulate_if_empty(session: Session, pipeline: Pipeline, last: str, sources:
     if pipeline.source.simulated_by is None:
         return
     folder = sources.folder(pipeline)
-    if not folder.is_dir() or not any(folder.iterdir()):
+    unfinished = folder / UNFINISHED
+    if not folder.is_dir() or not any(folder.iterdir()) or unfinished.exists():
         until = (pipeline.time.window(last).end - timedelta(microseconds=1)).astimezone(pipeline.time.zone).date()
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished.touch()
         simulate_source(pipeline, until, home=session.home.root, console=console)
+        unfinished.unlink(missing_ok=True)
 
 
 def _known(

@@ -9,11 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
 
+from cli.backfill import UNFINISHED
 from perennial.settings import Home, home_at
 from perennial.stages import DATA
 from pipelines.discovery import discover
@@ -22,8 +22,6 @@ from resources.stores import open_tables
 from tests.cli.conftest import Command
 
 FIRST, LAST = "2024-01-01", "2024-01-04"
-SECONDS = (4.0, 14.0)
-"""When a backfill is killed: between its first import and its last commit."""
 
 
 def file_of(home: Home, day: str) -> Path:
@@ -71,6 +69,27 @@ def test_a_damaged_file_blocks_its_day_alone_until_it_is_mended(perennial: Comma
     assert "1 of 4 partitions to compute" in mended.output
 
 
+def test_a_simulation_that_was_killed_is_gone_on_with(perennial: Command, home: Home) -> None:
+    perennial("simulate", "--until", FIRST)
+    (file_of(home, FIRST).parent / UNFINISHED).touch()
+
+    said = perennial("backfill", "delivery_eta", FIRST, LAST)
+
+    assert said.code == 0
+    assert "4 partitions ok" in said.output
+    assert not (file_of(home, FIRST).parent / UNFINISHED).exists()
+
+
+def test_a_day_that_is_missing_is_named_and_not_made_up(perennial: Command, home: Home) -> None:
+    perennial("simulate", "--until", FIRST)
+
+    said = perennial("backfill", "delivery_eta", FIRST, "2024-01-02")
+
+    assert said.code == 1
+    assert "1 partitions ok, 1 blocked" in said.output
+    assert not file_of(home, "2024-01-02").exists()
+
+
 def test_status_shows_freshness_and_what_is_behind(perennial: Command, home: Home) -> None:
     perennial("backfill", "delivery_eta", FIRST, FIRST)
 
@@ -81,31 +100,34 @@ def test_status_shows_freshness_and_what_is_behind(perennial: Command, home: Hom
     assert "none yet" in said.output
 
 
-def run_backfill(home: Home, *, killed_after: float | None) -> None:
+def run_backfill(home: Home, *, killed_after: float | None = None) -> float:
+    """Run the command to its end, or kill it; the seconds that it took."""
     environment = {**os.environ, **home.environment}
     command = [sys.executable, "-c", "from cli.main import main; main()", "backfill", "delivery_eta", FIRST, LAST]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    began = time.monotonic()
+    process = subprocess.Popen(command, env=environment)
+    while killed_after is not None and time.monotonic() < began + killed_after and process.poll() is None:
+        time.sleep(0.01)
     if killed_after is None:
         assert process.wait() == 0
-        return
-    deadline = time.monotonic() + killed_after
-    while time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    else:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    return time.monotonic() - began
 
 
 @pytest.mark.slow
 def test_killed_at_five_moments_and_run_again_it_leaves_what_one_clean_run_leaves(
-    perennial: Command, home: Home, tmp_path: Path
+    perennial: Command, tmp_path: Path
 ) -> None:
-    clean: Any = home_at(tmp_path / "clean")
-    run_backfill(clean, killed_after=None)
-    moments = random.Random(7)
+    clean = home_at(tmp_path / "clean")
+    whole = run_backfill(clean)
+    chance = random.Random(7)
 
-    for _ in range(5):
-        run_backfill(home, killed_after=moments.uniform(*SECONDS))
-    run_backfill(home, killed_after=None)
+    for number in range(5):
+        home = home_at(tmp_path / f"killed-{number}")
+        run_backfill(home, killed_after=chance.uniform(0.25, 0.95) * whole)
+        run_backfill(home)
 
-    assert contents(home) == contents(clean)
-    assert statuses(home) <= {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE}
+        assert contents(home) == contents(clean)
+        assert statuses(home) <= {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE}
