@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -150,7 +151,8 @@ class TestNotWorseThanChampion:
 
     @pytest.mark.parametrize("part", ["fitted", "sealed"])
     def test_refuses_when_it_is_unknown_what_the_champion_learned_from(self, part):
-        evidence = replace(against(answers(GOOD), answers(POOR)), **{part: frozenset()})
+        unknown: dict[str, Any] = {part: frozenset()}
+        evidence = replace(against(answers(GOOD), answers(POOR)), **unknown)
 
         assert not_worse_than_champion(evidence, NotWorse()).outcome == "refused"
 
@@ -263,9 +265,10 @@ broken = st.sampled_from([math.nan, math.inf, -math.inf])
 
 
 def _without_number(good: Difference, field: str, value: float) -> Difference:
+    change: dict[str, Any] = {field: value}
     if field in ("ours", "theirs"):
-        return replace(good, **{field: value})
-    return replace(good, gap=replace(good.gap, **{field: value}))
+        return replace(good, **change)
+    return replace(good, gap=replace(good.gap, **change))
 
 
 @given(value=broken, field=st.sampled_from(["ours", "theirs", "value", "low", "high"]))
@@ -286,11 +289,16 @@ def test_a_measure_that_is_no_number_never_passes(value, way):
     assert not ways_agree(ways | {way: ParityResult(rows=500, largest=value, within=True)}, Parity()).passed
 
 
+def _without_difference(evidence: Evidence) -> Evidence:
+    assert isinstance(evidence.champion, AgainstChampion)
+    return replace(evidence, champion=replace(evidence.champion, difference=None))
+
+
 MISSING: list[tuple[str, Callable[[Evidence], Evidence]]] = [
     (GATES[0], lambda e: replace(e, baselines={})),
     (GATES[0], lambda e: replace(e, baselines={**e.baselines, "linear": None})),
     (GATES[1], lambda e: replace(e, champion=None)),
-    (GATES[1], lambda e: replace(e, champion=replace(e.champion, difference=None))),
+    (GATES[1], _without_difference),
     (GATES[2], lambda e: replace(e, slices={})),
     (GATES[3], lambda e: replace(e, parity={})),
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
@@ -39,7 +41,7 @@ frames = st.integers(1, 40).flatmap(
 )
 
 
-def rows_of(raw: dict[str, list]) -> Rows:
+def rows_of(raw: dict[str, list[Any]]) -> Rows:
     features = pl.DataFrame(
         {
             "distance": pl.Series(raw["distance"], dtype=pl.Float64, strict=False).cast(pl.Float32),

@@ -18,6 +18,7 @@ def test_stops_on_the_given_validation_rows_and_repeats_the_rounds_when_fitted_a
     stopped = candidate.fit(rows, judged, features=features, objective=any_objective, seed=0)
     again = candidate.fit(rows, None, features=features, objective=any_objective, seed=0, rounds=stopped.rounds)
 
+    assert stopped.rounds is not None
     assert 0 < stopped.rounds < 300
     assert again.rounds == stopped.rounds
     np.testing.assert_allclose(again.predict(judged.features), stopped.predict(judged.features))
@@ -31,6 +32,7 @@ def test_the_learning_curve_is_in_units_of_the_metric(declare, any_objective, ma
     )
 
     last = error(judged.label, fitted.predict(judged.features), metric=any_objective.metric)
+    assert fitted.curve is not None
     assert len(fitted.curve.validation) == len(fitted.curve.train) == fitted.rounds
     np.testing.assert_allclose(fitted.curve.validation[-1], last, rtol=1e-6)
 
