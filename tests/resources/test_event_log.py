@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -56,9 +57,10 @@ def test_a_batch_answers_as_events_stored_one_by_one_by_dagster(tmp_path, events
 
 def test_a_batch_that_fails_leaves_nothing(tmp_path: Path, events):
     log = BatchingEventLog(str(tmp_path))
+    no_event: Any = "not an event"
 
     with pytest.raises(Exception, match="EventLogEntry"):
-        log.store_event_batch([*events, "not an event"])
+        log.store_event_batch([*events, no_event])
 
     assert log.get_logs_for_run(events[0].run_id) == []
     assert log.get_materialized_partitions(KEY) == set()

@@ -142,6 +142,7 @@ def a_version(number: int, **changes: Any) -> dict[str, Any]:
 def test_a_run_holds_all_that_its_record_says(tracking: Tracking, home: Home):
     told = tracking.record(a_record())
 
+    assert told.run_id is not None
     client = client_of(tracking)
     run = client.get_run(told.run_id)
     assert told.url == f"http://mlflow.example/#/experiments/{run.info.experiment_id}/runs/{told.run_id}"
@@ -172,6 +173,7 @@ def test_a_long_record_is_told_whole(tracking: Tracking):
 
     told = tracking.record(many)
 
+    assert told.run_id is not None
     run = client_of(tracking).get_run(told.run_id)
     assert (len(run.data.params), len(run.data.metrics), run.info.status) == (230, 951, "FAILED")
     assert run.data.tags.items() >= many.tags.items()
@@ -181,6 +183,7 @@ def test_a_long_record_is_told_whole(tracking: Tracking):
 def test_values_that_are_no_numbers_do_not_keep_a_record_back(tracking: Tracking):
     told = tracking.record(a_record(metrics={"nan": float("nan"), "inf": float("inf")}, parameters={"empty": ""}))
 
+    assert told.run_id is not None
     metrics = client_of(tracking).get_run(told.run_id).data.metrics
     assert metrics["nan"] != metrics["nan"]
     assert metrics["inf"] > 1e300
