@@ -34,7 +34,9 @@ def test_survives_a_round_trip_through_a_file_and_another_column_order(rows: lis
 
 
 @given(st.lists(CELLS, min_size=1, max_size=8), st.lists(CELLS, min_size=1, max_size=8))
-def test_differs_when_a_value_or_the_order_differs(one: list[tuple[object, ...]], two: list[tuple[object, ...]]) -> None:
+def test_differs_when_a_value_or_the_order_differs(
+    one: list[tuple[object, ...]], two: list[tuple[object, ...]]
+) -> None:
     same = table(one).equals(table(two), null_equal=True)
 
     assert (content_hash(table(one)) == content_hash(table(two))) == same

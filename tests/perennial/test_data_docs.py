@@ -1,4 +1,3 @@
-# ruff: noqa: DTZ001 - declared datetimes are wall-clock time
 from __future__ import annotations
 
 import re

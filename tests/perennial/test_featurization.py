@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from perennial.errors import FeatureError
 from perennial.featurization import Feature, columns_of, declare_features, featurize
 
-SCHEMA = pl.Schema({"d": pl.Float64, "t": pl.Datetime("us"), "s": pl.String, "n": pl.Int64})
+SCHEMA = pl.Schema({"d": pl.Float64(), "t": pl.Datetime("us"), "s": pl.String(), "n": pl.Int64()})
 ROW_WISE = [
     pl.col("d").log1p().alias("log"),
     (pl.col("d") / 2 + pl.col("n")).clip(0, 10).alias("sum"),
@@ -70,7 +70,7 @@ def test_checks_a_stored_feature_again_before_it_is_read_back() -> None:
 
 def test_numbers_are_float32_and_categories_are_texts() -> None:
     features = declare(*ROW_WISE)
-    rows = pl.DataFrame({"d": [1.5], "t": [datetime(2024, 3, 2, 14)], "s": ["A"], "n": [2]}, schema=SCHEMA)  # noqa: DTZ001
+    rows = pl.DataFrame({"d": [1.5], "t": [datetime(2024, 3, 2, 14)], "s": ["A"], "n": [2]}, schema=SCHEMA)
 
     values = featurize(rows, features)
 
@@ -84,7 +84,7 @@ def test_numbers_are_float32_and_categories_are_texts() -> None:
 ROWS = st.lists(
     st.tuples(
         st.one_of(st.none(), st.floats(-1e6, 1e6)),
-        st.one_of(st.none(), st.datetimes(datetime(2000, 1, 1), datetime(2030, 1, 1))),  # noqa: DTZ001
+        st.one_of(st.none(), st.datetimes(datetime(2000, 1, 1), datetime(2030, 1, 1))),
         st.one_of(st.none(), st.text(max_size=4)),
         st.one_of(st.none(), st.integers(-100, 100)),
     ),

@@ -1,4 +1,3 @@
-# ruff: noqa: DTZ001 - a key may be wall-clock time
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta

@@ -40,7 +40,7 @@ def test_has_nothing_to_note_when_types_match() -> None:
         (frame(PULocationID=[1.5, 2.0]), ["'zone' holds 1.5 (row 0)", "float64", "int32"]),
         (frame(PULocationID=[1, 2**40]), ["'zone' holds 1099511627776 (row 1)"]),
         (frame(PULocationID=[1.0, math.nan]), ["'zone' holds nan (row 1)"]),
-        (frame(fee=[datetime(2023, 1, 1), None]), ["'fee' has another type", "datetime"]),  # noqa: DTZ001
+        (frame(fee=[datetime(2023, 1, 1), None]), ["'fee' has another type", "datetime"]),
     ],
 )
 def test_stops_what_does_not_fit_and_says_where(rows: pl.DataFrame, words: list[str]) -> None:
@@ -76,7 +76,9 @@ def test_an_integer_lands_unchanged_or_not_at_all(values: list[int | None]) -> N
 @given(st.lists(st.one_of(st.none(), st.floats()), min_size=1, max_size=20))
 def test_a_float_declared_an_integer_lands_only_when_whole(values: list[float | None]) -> None:
     rows = pl.DataFrame({"n": pl.Series(values, dtype=pl.Float64)})
-    whole = all(value is None or (math.isfinite(value) and value.is_integer() and abs(value) < 2**63) for value in values)
+    whole = all(
+        value is None or (math.isfinite(value) and value.is_integer() and abs(value) < 2**63) for value in values
+    )
 
     try:
         landed = cast_partition(rows, Schema({"n": Column("int64")}), where="x").frame["n"].to_list()

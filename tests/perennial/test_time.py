@@ -1,6 +1,7 @@
 """Time: partitions follow the local calendar, and instants are in UTC."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import polars as pl
 import pytest
@@ -12,7 +13,7 @@ from perennial.time import Calendar, Daily, Hourly, Monthly, Window, hours
 BERLIN = Daily(start="2024-01-01", end="2025-12-31", event_time="at", timezone="Europe/Berlin", known_after=hours(2))
 NEW_YORK = Monthly(start="2023-01", event_time="at", timezone="America/New_York")
 CALENDARS = [BERLIN, NEW_YORK, Hourly(start="2024-01-01T00", event_time="at", timezone="Europe/Berlin")]
-INSTANTS = st.datetimes(datetime(2024, 1, 2), datetime(2025, 12, 30), timezones=st.just(UTC))  # noqa: DTZ001
+INSTANTS = st.datetimes(datetime(2024, 1, 2), datetime(2025, 12, 30), timezones=st.just(UTC))
 
 
 def test_a_month_starts_and_ends_at_local_midnight() -> None:
@@ -53,7 +54,7 @@ def test_partitions_follow_each_other_without_gap_or_overlap(calendar: Calendar,
     assert len(keys) == count
     assert keys == sorted(keys)
     windows = [calendar.window(key) for key in keys]
-    assert all(before.end == after.start for before, after in zip(windows, windows[1:], strict=False))
+    assert all(before.end == after.start for before, after in pairwise(windows))
 
 
 @given(instant=INSTANTS)
@@ -70,7 +71,7 @@ def test_overlapping_keys_share_time_with_the_span() -> None:
 
 
 def test_the_hour_that_happens_twice_means_its_first_pass_and_the_skipped_one_is_read_later() -> None:
-    wall = pl.DataFrame({"at": [datetime(2024, 10, 27, 2, 30), datetime(2024, 3, 31, 2, 30)]})  # noqa: DTZ001
+    wall = pl.DataFrame({"at": [datetime(2024, 10, 27, 2, 30), datetime(2024, 3, 31, 2, 30)]})
 
     assert wall.select(BERLIN.utc("at"))["at"].to_list() == [
         datetime(2024, 10, 27, 0, 30, tzinfo=UTC),
