@@ -8,9 +8,10 @@ from perennial.deployment import Refusal
 from perennial.stores.artifacts import Artifacts
 from perennial.stores.bundles import BundleStore
 from perennial.stores.clock import Clock
+from perennial.stores.handover import Handover
 from perennial.stores.tables import Tables
 from perennial.stores.tracking import Tracking
-from perennial.stores.versions import bundle_of, version_attributes
+from perennial.stores.versions import number_of, version_attributes
 from perennial.tracking import RECORD_TAG
 
 
@@ -28,9 +29,10 @@ def build_registered_model(pipeline: Pipeline) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         """The bundle's version number, from the operations database, mirrored in MLflow's registry."""
         as_of = context.partition_key
-        sha256 = bundle_of(artifacts, pipeline, as_of)
+        handover = Handover(tables=tables, artifacts=artifacts, pipeline=pipeline, as_of=as_of)
+        sha256 = handover.bundle()
 
-        attributes = version_attributes(tables, artifacts, pipeline, as_of, bundles.get(sha256).manifest)
+        attributes = version_attributes(handover, bundles.get(sha256))
         number = tables.operations.register_version(pipeline.name, sha256, as_of, attributes, at=clock.now())
 
         tracking.mirror_version(
@@ -61,8 +63,8 @@ def build_release(pipeline: Pipeline) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         """The version serves, if every gate of its bundle is passed now and nothing changed since it was judged."""
         as_of, operations = context.partition_key, tables.operations
-        sha256 = bundle_of(artifacts, pipeline, as_of)
-        number = next(v.number for v in operations.versions(pipeline.name) if v.bundle_sha256 == sha256)
+        sha256 = Handover(tables=tables, artifacts=artifacts, pipeline=pipeline, as_of=as_of).bundle()
+        number = number_of(operations.versions(pipeline.name), sha256, where=f"{pipeline.name} as of {as_of}")
 
         actor = context.run.tags.get("perennial/actor", "dagster")
         reason = context.run.tags.get("perennial/reason", f"trained as of {as_of}")

@@ -62,7 +62,8 @@ def build_drift(pipeline: Pipeline) -> dg.AssetsDefinition:
         folder = home.reports / pipeline.name / "drift"
         for key in run.keys:
             if champion is None:
-                run.written(key, {"verdict": "not applicable: no version serves, so there is no reference"})
+                unjudged = "not applicable: no version serves, so there is no reference"
+                run.warn_unless(key, True, {"verdict": unjudged}, found=unjudged)
                 continue
             bundle = bundles.get(champion.bundle_sha256)
             rows = {"accepted rows": served.accepted(key), "served requests": served.answered([key])}

@@ -1,6 +1,5 @@
 """Evaluation: the sealed test, opened once, for the bundle, the champion and the baselines alike."""
 
-import json
 from typing import Any
 
 import dagster as dg
@@ -20,6 +19,7 @@ from perennial.settings import Home
 from perennial.stores.artifacts import Artifacts
 from perennial.stores.bundles import BundleStore
 from perennial.stores.clock import Clock
+from perennial.stores.handover import Handover
 from perennial.stores.parquet import from_parquet
 from perennial.stores.tables import Tables
 from perennial.stores.tracking import Tracking
@@ -40,15 +40,16 @@ def build_evaluation(pipeline: Pipeline) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         """How wrong the bundle, the champion and the baselines are on the same rows, and how sure that is."""
         as_of, started_at = context.partition_key, clock.now()
-        rows = from_parquet(artifacts.get(pipeline.name, as_of, "training_set")["test.parquet"])
-        bundle = bundles.get(json.loads(artifacts.get(pipeline.name, as_of, "bundle")["proof.json"])["sha256"])
+        handover = Handover(tables=tables, artifacts=artifacts, pipeline=pipeline, as_of=as_of)
+        rows = from_parquet(handover.take("training_set")["test.parquet"])
+        bundle = bundles.get(handover.bundle())
 
         answers = Predictor(bundle).predict(rows)
         compared = compare_models(
             pipeline,
             rows,
             bundle=answers,
-            baselines=_baselines(pipeline, artifacts, as_of, rows, shipped=bundle.manifest["candidate"]),
+            baselines=_baselines(handover, rows, shipped=bundle.manifest["candidate"]),
             champion=_champion(pipeline, tables, bundles, rows),
         )
 
@@ -62,13 +63,13 @@ def build_evaluation(pipeline: Pipeline) -> dg.AssetsDefinition:
             bundle,
             compared,
             pictures=pictures,
-            training_set=tables.records(pipeline, "training_set")[as_of],
+            training_set=handover.training_set,
             dagster_ui=home.dagster_ui,
             started_at=started_at,
             ended_at=clock.now(),
         )
         files = {"comparison.json": compared.to_json(), "record.txt": record.id.encode()}
-        artifacts.put(pipeline.name, as_of, "evaluation", files)
+        handover.give("evaluation", files, bundle=bundle.sha256)
         recorded = tracking.record(record)
 
         metric, unit = compared.measures[BUNDLE][pipeline.objective.metric], pipeline.objective.unit
@@ -89,14 +90,12 @@ def build_evaluation(pipeline: Pipeline) -> dg.AssetsDefinition:
     return evaluation
 
 
-def _baselines(
-    pipeline: Pipeline, artifacts: Artifacts, as_of: str, rows: pl.DataFrame, *, shipped: str
-) -> dict[str, Any]:
+def _baselines(handover: Handover, rows: pl.DataFrame, *, shipped: str) -> dict[str, Any]:
     """The answers of every baseline but the one that ships, each fitted on the rows that the bundle learned from."""
-    features = featurize(rows, pipeline.checked_features)
+    features = featurize(rows, handover.pipeline.checked_features)
     return {
-        candidate.name: answer_with_onnx(artifacts.get(pipeline.name, as_of, candidate.name)["model.onnx"], features)
-        for candidate in pipeline.candidates
+        candidate.name: answer_with_onnx(handover.take(candidate.name)["model.onnx"], features)
+        for candidate in handover.pipeline.candidates
         if candidate.baseline and candidate.name != shipped
     }
 

@@ -14,7 +14,8 @@ from perennial.parity import ParityResult
 from perennial.promotion import Dossier, Verdict
 from perennial.stores.artifacts import Artifacts
 from perennial.stores.clock import Clock
-from perennial.stores.operations import Operations
+from perennial.stores.handover import Handover
+from perennial.stores.tables import Tables
 
 CLAIMS = {
     "better_than_baselines": "The bundle's error is lower than each baseline's, interval included.",
@@ -39,13 +40,15 @@ def build_dossier(pipeline: Pipeline) -> dg.AssetsDefinition:
     def dossier(
         context: dg.AssetExecutionContext,
         artifacts: dg.ResourceParam[Artifacts],
-        operations: dg.ResourceParam[Operations],
+        tables: dg.ResourceParam[Tables],
         clock: dg.ResourceParam[Clock],
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         """The evidence on one bundle with a verdict per gate; always written, whatever the verdicts."""
         as_of = context.partition_key
-        proof = json.loads(artifacts.get(pipeline.name, as_of, "bundle")["proof.json"])
-        compared = Comparison.from_json(artifacts.get(pipeline.name, as_of, "evaluation")["comparison.json"])
+        handover = Handover(tables=tables, artifacts=artifacts, pipeline=pipeline, as_of=as_of)
+        proof = json.loads(handover.take("bundle")["proof.json"])
+        evaluated = handover.take("evaluation", bundle=proof["sha256"])
+        compared = Comparison.from_json(evaluated["comparison.json"])
 
         parity = {way: ParityResult(**result) for way, result in proof["parity"].items()}
         verdicts = judge(compared.evidence(parity), pipeline.gates, pipeline.slices)
@@ -57,9 +60,9 @@ def build_dossier(pipeline: Pipeline) -> dg.AssetsDefinition:
             verdicts=verdicts,
         )
 
-        operations.save_dossier(judged, at=clock.now())
+        tables.operations.save_dossier(judged, at=clock.now())
         if not judged.passed:
-            operations.append_decision(
+            tables.operations.append_decision(
                 pipeline.name,
                 "refusal",
                 f"as of {as_of}",

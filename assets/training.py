@@ -13,11 +13,13 @@ from assets.partitioning import window_mapping
 from assets.recording import candidate_record
 from perennial.candidates.base import Candidate
 from perennial.declaration import Pipeline
+from perennial.errors import HistoryTooShort, NoMatureLabels, PartitionBlocked
 from perennial.fitting import Trial, answers, choose, fit_again, fit_candidate
 from perennial.settings import Home
 from perennial.stores.artifacts import Artifacts
 from perennial.stores.clock import Clock
 from perennial.stores.code import Code
+from perennial.stores.handover import Handover
 from perennial.stores.parquet import from_parquet, to_parquet
 from perennial.stores.tables import Outcome, Tables
 from perennial.stores.tracking import Tracking
@@ -46,13 +48,21 @@ def build_training_set(pipeline: Pipeline) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         """Rows to fit and judge as of an instant: only labels known by then, train before validation before test."""
         as_of = context.partition_key
-        window = collect_training_set(tables, pipeline, as_of)
+        try:
+            window = collect_training_set(tables, pipeline, as_of)
+        except (HistoryTooShort, NoMatureLabels, PartitionBlocked) as no:
+            details = {"run_id": context.run.run_id}
+            tables.operations.append_decision(
+                pipeline.name, "refusal", f"as of {as_of}", str(no), details, at=clock.now()
+            )
+            raise
 
         held_out = held_out_rows(tables, pipeline, window)
 
         outcome = Outcome(inputs=window.inputs, provenance=window.manifest, known_at=window.as_of)
         record = tables.save(pipeline, "training_set", window.table, {as_of: outcome}, at=clock.now())[as_of]
-        artifacts.put(pipeline.name, as_of, "training_set", {name: to_parquet(f) for name, f in held_out.items()})
+        handover = Handover(tables=tables, artifacts=artifacts, pipeline=pipeline, as_of=as_of)
+        handover.give("training_set", {name: to_parquet(frame) for name, frame in held_out.items()})
 
         mean = pl.col("label").mean().alias(f"mean label [{pipeline.objective.unit}]")
         counts = window.training_set.frame.group_by("split", maintain_order=True).agg(pl.len().alias("rows"), mean)
@@ -95,8 +105,9 @@ def build_candidate(pipeline: Pipeline, candidate: Candidate) -> dg.AssetsDefini
         clock: dg.ResourceParam[Clock],
     ) -> dg.MaterializeResult[None]:
         as_of, started_at = context.partition_key, clock.now()
+        handover = Handover(tables=tables, artifacts=artifacts, pipeline=pipeline, as_of=as_of)
+        golden = from_parquet(handover.take("training_set")["golden.parquet"])
         rows = tables.read(pipeline, "training_set", [as_of])
-        golden = from_parquet(artifacts.get(pipeline.name, as_of, "training_set")["golden.parquet"])
 
         trial = fit_candidate(pipeline, candidate, rows)
         # A baseline is judged beside the shipped model, so it learns from the same rows.
@@ -107,13 +118,13 @@ def build_candidate(pipeline: Pipeline, candidate: Candidate) -> dg.AssetsDefini
             "answers.parquet": to_parquet(pl.DataFrame({"prediction": answers(final, golden, pipeline)})),
             "trial.json": json.dumps({"metrics": trial.metrics, "rounds": trial.fitted.rounds}).encode(),
         }
-        artifacts.put(pipeline.name, as_of, candidate.name, files)
+        handover.give(candidate.name, files)
         record = candidate_record(
             context,
             pipeline,
             candidate,
             trial,
-            training_set=tables.records(pipeline, "training_set")[as_of],
+            training_set=handover.training_set,
             code=code.version,
             dagster_ui=home.dagster_ui,
             started_at=started_at,
@@ -143,11 +154,10 @@ def build_selected(pipeline: Pipeline) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         """The candidate with the least validation error, fitted again on train and validation: this one ships."""
         as_of = context.partition_key
+        handover = Handover(tables=tables, artifacts=artifacts, pipeline=pipeline, as_of=as_of)
+        held_out = handover.take("training_set")
         rows = tables.read(pipeline, "training_set", [as_of])
-        held_out = artifacts.get(pipeline.name, as_of, "training_set")
-        trials = {
-            c.name: json.loads(artifacts.get(pipeline.name, as_of, c.name)["trial.json"]) for c in pipeline.candidates
-        }
+        trials = {c.name: json.loads(handover.take(c.name)["trial.json"]) for c in pipeline.candidates}
 
         name = choose(pipeline, {candidate: trial["metrics"] for candidate, trial in trials.items()})
         candidate = next(candidate for candidate in pipeline.candidates if candidate.name == name)
@@ -162,7 +172,7 @@ def build_selected(pipeline: Pipeline) -> dg.AssetsDefinition:
                 {"candidate": name, "rounds": trials[name]["rounds"], "metrics": trials[name]["metrics"]}
             ).encode(),
         }
-        artifacts.put(pipeline.name, as_of, "selected", files)
+        handover.give("selected", files)
 
         unit = pipeline.objective.unit
         compared = [

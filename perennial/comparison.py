@@ -54,8 +54,6 @@ class Comparison:
     baselines: Mapping[str, Difference]
     champion: AgainstChampion | NoChampion
     slices: Mapping[str, SliceMeasure]
-    problem: str | None
-    """Why the champion could not answer, if it could not."""
 
     def to_json(self) -> bytes:
         """The comparison as JSON."""
@@ -65,7 +63,6 @@ class Comparison:
                 "measures": {model: {n: m.as_dict() for n, m in by.items()} for model, by in self.measures.items()},
                 "baselines": {name: difference.as_dict() for name, difference in self.baselines.items()},
                 "slices": {name: measure.as_dict() for name, measure in self.slices.items()},
-                "problem": self.problem,
                 "champion": None
                 if isinstance(champion, NoChampion)
                 else {
@@ -73,6 +70,7 @@ class Comparison:
                     "fitted": sorted(champion.fitted),
                     "sealed": sorted(champion.sealed),
                     "difference": champion.difference.as_dict() if champion.difference else None,
+                    "problem": champion.problem,
                 },
             }
         ).encode()
@@ -86,7 +84,6 @@ class Comparison:
             baselines={name: _difference(difference) for name, difference in raw["baselines"].items()},
             slices={name: SliceMeasure(**measure) for name, measure in raw["slices"].items()},
             champion=_champion(raw["champion"]),
-            problem=raw["problem"],
         )
 
     def evidence(self, parity: Mapping[str, ParityResult]) -> Evidence:
@@ -122,6 +119,7 @@ def compare_models(
             difference=None
             if champion.answers is None
             else against(champion.answers, pipeline.gates.champion.confidence),
+            problem=champion.problem,
         )
     return Comparison(
         measures={
@@ -131,7 +129,6 @@ def compare_models(
         baselines={name: against(answers, pipeline.gates.baselines.confidence) for name, answers in baselines.items()},
         champion=judged,
         slices=measure_slices(rows, pipeline.slices, bundle, metric=metric),
-        problem=champion.problem if champion else None,
     )
 
 
@@ -148,4 +145,5 @@ def _champion(raw: Mapping[str, Any] | None) -> AgainstChampion | NoChampion:
         fitted=frozenset(raw["fitted"]),
         sealed=frozenset(raw["sealed"]),
         difference=_difference(raw["difference"]) if raw["difference"] else None,
+        problem=raw["problem"],
     )

@@ -33,6 +33,8 @@ class AgainstChampion:
     sealed: frozenset[str]
     """Partitions of the sealed test that judges both."""
     difference: Difference | None
+    problem: str | None = None
+    """Why it could not answer, where it could not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +84,7 @@ def not_worse_than_champion(champion: AgainstChampion | NoChampion | None, claim
     if overlap:
         reason = f"{version} learned from {', '.join(overlap)}, which the sealed test holds"
         return _verdict(GATES[1], "not_comparable", reason, {"version": champion.version, "overlap": overlap})
-    problem = _unusable(champion.difference, claim.confidence)
+    problem = champion.problem or _unusable(champion.difference, claim.confidence)
     if champion.difference is None or problem:
         return _verdict(GATES[1], "refused", f"against {version}: {problem}", {"version": champion.version})
     limit = claim.margin * champion.difference.theirs

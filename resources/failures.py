@@ -7,8 +7,16 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-REFUSALS = frozenset({("dossier", "DagsterAssetCheckFailedError"), ("release", "Failure")})
-"""Asset and error of a no that is a decision: a gate of the dossier, or a rule of the release."""
+REFUSALS = frozenset(
+    {
+        ("training_set", "HistoryTooShort"),
+        ("training_set", "NoMatureLabels"),
+        ("training_set", "PartitionBlocked"),
+        ("dossier", "DagsterAssetCheckFailedError"),
+        ("release", "Failure"),
+    }
+)
+"""Asset and error of a no that is a decision, and has its row in the ledger: nothing is broken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +30,7 @@ class StepError:
 
     @property
     def is_refusal(self) -> bool:
-        """Whether a gate or a release rule said no, so that nothing is broken."""
+        """Whether it is one of REFUSALS."""
         return (self.step.rpartition("__")[2], self.kind) in REFUSALS
 
     def __str__(self) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
+from perennial.bundle import Bundle
 from perennial.comparison import BUNDLE, Comparison
 from perennial.declaration import Pipeline
+from perennial.deployment import Version
+from perennial.errors import UnknownModel
 from perennial.stores.artifacts import Artifacts
-from perennial.stores.tables import Tables
+from perennial.stores.handover import Handover
 
 
 def bundle_of(artifacts: Artifacts, pipeline: Pipeline, as_of: str) -> str:
@@ -17,18 +20,29 @@ def bundle_of(artifacts: Artifacts, pipeline: Pipeline, as_of: str) -> str:
     return str(json.loads(artifacts.get(pipeline.name, as_of, "bundle")["proof.json"])["sha256"])
 
 
-def version_attributes(
-    tables: Tables, artifacts: Artifacts, pipeline: Pipeline, as_of: str, manifest: Mapping[str, Any]
-) -> dict[str, Any]:
+def number_of(versions: Sequence[Version], sha256: str, *, where: str) -> int:
+    """The number bound to a bundle. Raises UnknownModel when it is not registered yet."""
+    for version in versions:
+        if version.bundle_sha256 == sha256:
+            return version.number
+    raise UnknownModel(
+        "the bundle is not registered",
+        where=where,
+        found=f"bundle {sha256[:12]}",
+        expected="a version of it",
+        hint="materialize registered_model first",
+    )
+
+
+def version_attributes(handover: Handover, bundle: Bundle) -> dict[str, Any]:
     """The attributes of a version: where it comes from, how it was judged, what retraining compares later.
 
-    `labels` counts those it was made from, `known_labels` those of every accepted
-    partition up to its as-of.
+    `labels` counts those it was made from, `known_labels` is `Tables.labels_until` its as-of.
     """
-    record = tables.records(pipeline, "training_set")[as_of]
-    evaluated = artifacts.get(pipeline.name, as_of, "evaluation")
+    pipeline, tables, as_of, manifest = handover.pipeline, handover.tables, handover.as_of, bundle.manifest
+    record = handover.training_set
+    evaluated = handover.take("evaluation", bundle=bundle.sha256)
     compared = Comparison.from_json(evaluated["comparison.json"])
-    labels = tables.records(pipeline, "labels")
     return {
         "as_of_instant": pipeline.time.known_at(as_of).isoformat(),
         "candidate": manifest["candidate"],
@@ -39,7 +53,7 @@ def version_attributes(
         "training_set": record.content_hash,
         "table_versions": record.provenance["table_versions"],
         "labels": record.rows,
-        "known_labels": sum(labels[key].rows for key in labels if key <= as_of),
+        "known_labels": tables.labels_until(pipeline, as_of),
         "metric": pipeline.objective.metric,
         "test": {name: measure.as_dict() for name, measure in compared.measures[BUNDLE].items()},
     }

@@ -106,7 +106,14 @@ def test_a_champion_that_is_better_or_cannot_answer_refuses(served: ChampionAnsw
     compared = compare(1.0, 3.0, served)
 
     assert outcomes(compared)["not_worse_than_champion"] == outcome
-    assert compared.problem == served.problem
+    assert isinstance(compared.champion, AgainstChampion)
+    assert compared.champion.problem == served.problem
+
+
+def test_the_gate_says_why_a_champion_could_not_answer() -> None:
+    verdicts = judge(compare(1.0, 3.0, champion(None)).evidence(SAME), PIPELINE.gates, PIPELINE.slices[:1])
+
+    assert next(v.reason for v in verdicts if v.gate == "not_worse_than_champion") == "against version 3: torn"
 
 
 def test_a_champion_that_learned_from_the_sealed_rows_is_not_comparable() -> None:
