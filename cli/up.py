@@ -3,6 +3,7 @@
 Each process runs under a lifeline: when this one ends, however it ends, none of them is left.
 """
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -29,6 +30,14 @@ TAIL = 20
 
 Say = Callable[[str], None]
 Services = Mapping[str, Callable[[Home], Service]]
+
+
+class HomeTaken(PerennialError):
+    """Another process runs such a service on the same home."""
+
+
+class ServiceStuck(PerennialError):
+    """The processes of a service did not end in time."""
 
 
 class ServiceEnded(PerennialError):
@@ -93,7 +102,7 @@ def up(home: Home, services: Services = SERVICES, *, say: Say = print) -> int:
     except KeyboardInterrupt:
         say("Stopped.")
         return 0
-    except ServiceEnded as error:
+    except (ServiceEnded, ServiceStuck) as error:
         say(str(error))
         return 1
     return 0
@@ -104,12 +113,15 @@ def run_stack(home: Home, services: Services = SERVICES, *, say: Say = print) ->
     """Run `services` on `home` while the block runs; each address is said when it answers.
 
     Guarantees that all of them answer when the block begins, that SIGTERM and SIGHUP end it as Ctrl-C
-    does, and that no process is left when it ended.
+    does, and that no process is left when it ended. Raises HomeTaken when another process runs one of them
+    on `home`: two daemons would start every run twice.
     """
     with open_instance(home, os.environ):
         pass  # its databases are made once, here, and not by several processes at the same time
     home.logs.mkdir(parents=True, exist_ok=True)
     with _signals(_interrupt), ExitStack() as lifelines:
+        for name in services:
+            lifelines.enter_context(_claim(home, name))
         running: list[Running] = []
         lifelines.callback(_stop, running)
         made = [make(home) for make in services.values()]
@@ -118,6 +130,28 @@ def run_stack(home: Home, services: Services = SERVICES, *, say: Say = print) ->
         stack = Stack(running=running)
         _wait_until_ready(stack, say=say)
         yield stack
+
+
+@contextmanager
+def _claim(home: Home, service: str) -> Iterator[None]:
+    """Hold the service's name on `home`; a kill lets it go. Raises HomeTaken with the holder's process number."""
+    path = home.logs / f"{service}.lock"
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise HomeTaken(
+                f"its {service} runs already",
+                where=str(home.root),
+                found=f"process {file.read().strip() or 'unknown'}, which holds {path}",
+                expected="one stack a home",
+                hint="end it with Ctrl-C, or choose another folder: PERENNIAL_HOME=/another/folder",
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
 
 
 def _addresses(home: Home, services: Sequence[Service]) -> dict[str, str]:
@@ -157,13 +191,31 @@ def _wait_until_ready(stack: Stack, *, say: Say) -> None:
 
 
 def _stop(running: Sequence[Running]) -> None:
-    """Close every lifeline at once, then wait for all; a second Ctrl-C does not cut this short."""
+    """Close every lifeline at once, then wait for all; a second Ctrl-C does not cut this short.
+
+    Raises ServiceStuck, once all were waited for, naming those that did not end.
+    """
     with _signals(signal.SIG_IGN):
         for one in running:
             if one.lifeline.stdin:
                 one.lifeline.stdin.close()
-        for one in running:
-            one.lifeline.wait(timeout=4 * GRACE)
+        stuck = [one for one in running if not _ended(one)]
+    if stuck:
+        raise ServiceStuck(
+            "it did not end",
+            where=", ".join(one.service.name for one in stuck),
+            found=f"process {', '.join(str(one.lifeline.pid) for one in stuck)} after {4 * GRACE:.0f} s",
+            expected="the end of its lifeline",
+            hint=f"kill it by its number; its log lies in {stuck[0].log.parent}",
+        )
+
+
+def _ended(one: Running) -> bool:
+    try:
+        one.lifeline.wait(timeout=4 * GRACE)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

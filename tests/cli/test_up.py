@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -10,11 +11,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cli.services import SERVICES, Service, free_port
-from cli.up import ServiceEnded, run_stack, up
+from cli.up import HomeTaken, Running, ServiceEnded, ServiceStuck, _stop, run_stack, up
 from perennial.settings import CLONE, Home
 
 FAMILY = """
@@ -123,6 +125,44 @@ def test_up_reports_a_dead_service_and_exits_with_one(home: Home) -> None:
     assert "gone: the service failed, found ended with exit code 3" in said[-1]
 
 
+def test_a_second_stack_on_one_home_is_refused_with_the_number_of_the_first(home: Home, tmp_path: Path) -> None:
+    services = {"daemon": family(tmp_path / "daemon")}
+
+    with run_stack(home, services, say=lambda _line: None):
+        with (
+            pytest.raises(HomeTaken, match=rf"its daemon runs already, found process {os.getpid()}, which holds"),
+            run_stack(home, services, say=lambda _line: None),
+        ):
+            pass
+        with run_stack(home, {"server": family(tmp_path / "server")}, say=lambda _line: None):
+            pass
+    with run_stack(home, services, say=lambda _line: None):
+        pass
+
+
+def test_one_that_does_not_end_is_reported_after_all_were_waited_for(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("cli.up.GRACE", 0.1)
+    deaf = "import time; time.sleep(600)"
+    heeding = "import sys; sys.stdin.read()"
+    running = [
+        Running(
+            service=Service(name=name, title=name, command=[], ready=lambda: True),
+            lifeline=subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL),
+            log=tmp_path / name,
+        )
+        for name, code in (("deaf", deaf), ("heeding", heeding))
+    ]
+
+    try:
+        with pytest.raises(ServiceStuck, match="^deaf: it did not end"):
+            _stop(running)
+        assert eventually(lambda: running[1].lifeline.poll() == 0)
+    finally:
+        for one in running:
+            one.lifeline.kill()
+            one.lifeline.wait()
+
+
 def test_each_service_knows_where_people_find_the_others(home: Home) -> None:
     home = replace(home, mlflow_ui="https://proxy/mlflow")
     code = (
@@ -177,4 +217,4 @@ def test_the_real_stack_answers_and_ends(home: Home) -> None:
 
     assert len(said) == 4
     assert not any(alive(pid) for pid in lifelines)
-    assert {path.name for path in home.logs.iterdir()} == {"dagster.log", "daemon.log", "mlflow.log", "reports.log"}
+    assert {path.name for path in home.logs.glob("*.log")} == {"dagster.log", "daemon.log", "mlflow.log", "reports.log"}
