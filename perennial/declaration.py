@@ -19,7 +19,7 @@ import polars as pl
 from perennial.candidates.base import Candidate
 from perennial.errors import DeclarationError, FeatureError
 from perennial.expectations import Expectation
-from perennial.featurization import Feature, columns_of, declare_features
+from perennial.featurization import Feature, check_row_wise, columns_of, declare_features
 from perennial.labels import Label
 from perennial.objective import Regression
 from perennial.policies import Gates, Monitoring, Retraining, Slice, Windows
@@ -67,7 +67,9 @@ class Pipeline:
         self._check_identity()
         self._check_columns()
         self._check_features()
+        self._check_row_wise()
         self._check_policies()
+        self._check_ranges()
 
     @cached_property
     def checked_features(self) -> tuple[Feature, ...]:
@@ -153,13 +155,7 @@ class Pipeline:
         try:
             used = columns_of(self.checked_features)
         except FeatureError as error:
-            raise DeclarationError(
-                f"field 'features': {error.what}",
-                where=error.where,
-                found=error.found,
-                expected=error.expected,
-                hint=error.hint,
-            ) from error
+            raise _as_declared("features", error) from error
         taken = {*self.key, *LAKE_COLUMNS}
         for feature in self.checked_features:
             if feature.name in taken:
@@ -175,6 +171,14 @@ class Pipeline:
         for name in self.monitoring.columns or ():
             if name not in self.request_columns:
                 self._refuse("monitoring.columns", name, f"columns that features read ({', '.join(used)})")
+
+    def _check_row_wise(self) -> None:
+        named = [("label.value", self.label.value), *((f"slices[{s.name}]", s.where) for s in self.slices)]
+        for field_name, expression in named:
+            try:
+                check_row_wise(expression.meta.serialize(format="json"), where=f"pipeline {self.name!r}")
+            except FeatureError as error:
+                raise _as_declared(field_name, error) from error
 
     def _check_policies(self) -> None:
         for part in ("train", "validation", "test"):
@@ -200,10 +204,35 @@ class Pipeline:
         if drift and not 1 <= drift.k <= drift.n:
             self._refuse("retraining.drift", drift, "1 <= k <= n")
 
+    def _check_ranges(self) -> None:
+        baselines, champion = self.gates.baselines, self.gates.champion
+        for where, share in (("baselines", baselines.confidence), ("champion", champion.confidence)):
+            if not 0 < share < 1:
+                self._refuse(f"gates.{where}.confidence", share, "0 < confidence < 1")
+        if not champion.margin >= 0:
+            self._refuse("gates.champion.margin", champion.margin, "margin >= 0")
+        if not self.monitoring.drift_threshold > 0:
+            self._refuse("monitoring.drift_threshold", self.monitoring.drift_threshold, "drift_threshold > 0")
+        if self.retraining.new_labels is not None and not self.retraining.new_labels > 0:
+            self._refuse("retraining.new_labels", self.retraining.new_labels, "new_labels > 0, or None")
+        for part in self.slices:
+            if not part.limit > 0:
+                self._refuse(f"slices[{part.name}].limit", part.limit, "limit > 0")
+
     def _refuse(self, where: str, value: object, expected: str, cause: Exception | None = None) -> NoReturn:
         raise DeclarationError(
             f"field {where!r} does not fit", where=f"pipeline {self.name!r}", found=repr(value), expected=expected
         ) from cause
+
+
+def _as_declared(name: str, error: FeatureError) -> DeclarationError:
+    return DeclarationError(
+        f"field {name!r}: {error.what}",
+        where=error.where,
+        found=error.found,
+        expected=error.expected,
+        hint=error.hint,
+    )
 
 
 def _plain(value: Any) -> Any:

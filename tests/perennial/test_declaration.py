@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any
@@ -25,7 +26,9 @@ from perennial import (
     Linear,
     Median,
     Monitoring,
+    NotWorse,
     Pipeline,
+    Retraining,
     Schema,
     Slice,
     Windows,
@@ -73,6 +76,24 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     ("no baseline", {"candidates": [GradientBoosting()]}, ["'candidates'", "at least one baseline"]),
     ("by", {"candidates": [Median(by="tip")]}, ["'candidates[median]'", "'tip'", "a feature"]),
     ("drift", {"retraining": replace(DECLARED.retraining, drift=KofN(k=3, n=2))}, ["'retraining.drift'", "1 <= k"]),
+    ("no drift", {"retraining": replace(DECLARED.retraining, drift=KofN(k=0, n=0))}, ["'retraining.drift'", "1 <= k"]),
+    ("no labels", {"retraining": Retraining(new_labels=0.0)}, ["'retraining.new_labels'", "0.0", "new_labels > 0"]),
+    ("sure", {"gates": Gates(baselines=Better(confidence=1.0))}, ["'gates.baselines.confidence'", "1.0", "< 1"]),
+    ("unsure", {"gates": Gates(champion=NotWorse(confidence=0.0))}, ["'gates.champion.confidence'", "0.0", "0 <"]),
+    ("no number", {"gates": Gates(champion=NotWorse(confidence=math.nan))}, ["'gates.champion.confidence'", "nan"]),
+    ("margin", {"gates": Gates(champion=NotWorse(margin=-0.1))}, ["'gates.champion.margin'", "-0.1", "margin >= 0"]),
+    ("threshold", {"monitoring": Monitoring(drift_threshold=0.0)}, ["'monitoring.drift_threshold'", "0.0", "> 0"]),
+    ("limit", {"slices": [Slice(name="s", where=col("items") > 1, limit=0)]}, ["'slices[s].limit'", "0", "limit > 0"]),
+    (
+        "slice over rows",
+        {"slices": [Slice(name="s", where=col("items") > col("items").mean(), limit=1)]},
+        ["'slices[s]'", "an aggregate is not allowed", "one row only"],
+    ),
+    (
+        "label over rows",
+        {"label": Label("x", value=col("items") - col("items").mean(), known_at="delivered_at")},
+        ["'label.value'", "an aggregate is not allowed", "one row only"],
+    ),
     *(
         (name, {"schema": Schema({**COLUMNS, name: Column("string")})}, ["'schema'", repr(name), "the lake uses"])
         for name in LAKE_COLUMNS
