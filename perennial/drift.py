@@ -55,11 +55,6 @@ class DriftReport:
     threshold: float
 
     @property
-    def applicable(self) -> bool:
-        """Whether there was enough to judge."""
-        return self.drifted is not None
-
-    @property
     def culprits(self) -> tuple[str, ...]:
         """The drifted columns, the furthest first."""
         drifted = [column for column in self.columns if column.drifted]

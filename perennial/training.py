@@ -6,7 +6,7 @@ the as-of instant. The same inputs give the same rows and the same content hash.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -120,9 +120,3 @@ def _check_splits(frame: pl.DataFrame, keys: SplitKeys, *, where: str) -> None:
 
 def _span(keys: Sequence[str]) -> str:
     return keys[0] if len(keys) == 1 else f"{keys[0]} to {keys[-1]}"
-
-
-def blocked_in(keys: Iterable[str], available: Iterable[str]) -> list[str]:
-    """The partitions of a window that are missing or blocked; any one refuses the training."""
-    present = set(available)
-    return [key for key in keys if key not in present]

@@ -110,17 +110,6 @@ def judge_partitions(
     }
 
 
-def judge_partition(
-    accepted: pl.DataFrame, landed_rows: int, quarantined_rows: int, expectations: Sequence[Expectation]
-) -> tuple[ExpectationResult, ...]:
-    """What the partition expectations find in one partition; for many, `judge_partitions` costs no more."""
-    key = accepted["partition"][0] if accepted.height else ""
-    counts = pl.DataFrame(
-        {"partition": [key], "landed": [landed_rows], "accepted": [accepted.height], "quarantined": [quarantined_rows]}
-    )
-    return _judge(accepted, counts, expectations)[key]
-
-
 def _mask(rows: np.ndarray, height: int) -> pl.Series:
     import numpy as np
 

@@ -7,7 +7,7 @@ the whole machine a run stays started for ever. A run's first engine event names
 import os
 from pathlib import Path
 
-from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, DefaultRunLauncher, RunsFilter
+from dagster import DagsterEventType, DagsterInstance, DagsterRun, DefaultRunLauncher
 from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
 
 LOST = "The run's process is gone: it was killed, or the machine went down."
@@ -28,18 +28,6 @@ class LocalRunLauncher(DefaultRunLauncher):
         if is_lost(self._instance, run):
             return CheckRunHealthResult(WorkerStatus.FAILED, LOST)
         return CheckRunHealthResult(WorkerStatus.RUNNING)
-
-
-def fail_lost_runs(instance: DagsterInstance) -> list[str]:
-    """Report as failed every started run whose process is gone; return their ids.
-
-    The daemon does this while it runs; the command line does it before it starts a run of its own.
-    """
-    started = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]))
-    lost = [run for run in started if is_lost(instance, run)]
-    for run in lost:
-        instance.report_run_failed(run, LOST)
-    return [run.run_id for run in lost]
 
 
 def is_lost(instance: DagsterInstance, run: DagsterRun) -> bool:

@@ -24,6 +24,7 @@ LOCATION, MODULE = "perennial", "pipelines.definitions"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Everything goes to the event log; the terminal belongs to the command's own progress."""
 UNFINISHED = (
+    dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from perennial.bundle import Bundle, open_bundle, sha256_of
+from perennial.stores.folders import locked, sweep, write_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,45 +28,14 @@ class BundleStore:
         """
         sha256 = sha256_of(files)
         open_bundle(files, sha256)
-        if self.path(sha256).exists():
-            open_bundle(self.path(sha256), sha256)
-            return sha256
-        self.root.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=self.root, prefix=".writing-"))
-        try:
-            self._fill(folder, files)
-            _rename(folder, self.path(sha256))
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        _sync(self.root)
+        with locked(self.root):
+            sweep(self.root)
+            if self.path(sha256).exists():
+                open_bundle(self.path(sha256), sha256)
+            else:
+                write_folder(self.path(sha256), files)
         return sha256
 
     def get(self, sha256: str) -> Bundle:
         """The bundle named `sha256`; raises BundleError unless every hash is right."""
         return open_bundle(self.path(sha256), sha256)
-
-    def _fill(self, folder: Path, files: Mapping[str, bytes]) -> None:
-        folder.chmod(0o755)
-        for name, content in files.items():
-            with (folder / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        _sync(folder)
-
-
-def _rename(folder: Path, final: Path) -> None:
-    """Move `folder` to its name, unless another process was first with the same bundle."""
-    try:
-        folder.rename(final)
-    except OSError:
-        if not final.is_dir():
-            raise
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

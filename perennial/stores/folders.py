@@ -50,6 +50,7 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
     The caller holds the lock of the folder around it, and `target` is not there yet.
     """
     scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=target.parent))
+    scratch.chmod(0o755)
     for name, content in files.items():
         path = scratch / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,6 +58,8 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+    for folder in {scratch, *((scratch / name).parent for name in files)}:
+        sync(folder)
     scratch.rename(target)
     sync(target.parent)
 

@@ -10,15 +10,13 @@ from typing import Any
 import polars as pl
 
 from perennial.declaration import Pipeline
+from perennial.drift import reference_sample
 from perennial.errors import PartitionBlocked
 from perennial.lineage import problem_with
 from perennial.parity import golden_rows
 from perennial.stores.operations import PartitionRecord
 from perennial.stores.tables import Tables
 from perennial.training import SplitKeys, TrainingSet, build_training_set, split_keys
-
-SAMPLE = 5_000
-"""Rows of the fitted splits that the bundle carries as its reference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +76,9 @@ def held_out_rows(tables: Tables, pipeline: Pipeline, collected: Collected) -> d
         return rows.join(labels, on=on, how="inner", maintain_order="left")
 
     fitted = raw(collected.keys.fitted)
-    sample = fitted.sample(min(SAMPLE, fitted.height), seed=pipeline.seed, shuffle=True)
     return {
         "test.parquet": raw(collected.keys.test),
-        "sample.parquet": sample.select(*pipeline.request_columns, "label"),
+        "sample.parquet": reference_sample(fitted.select(*pipeline.request_columns, "label"), seed=pipeline.seed),
         "golden.parquet": golden_rows(
             fitted.select(pipeline.request_columns),
             pipeline.schema,

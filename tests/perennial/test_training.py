@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from perennial import Windows
 from perennial.declaration import Pipeline
 from perennial.errors import HistoryTooShort, NoMatureLabels
-from perennial.training import SPLITS, TrainingSet, blocked_in, build_training_set, split_keys
+from perennial.training import SPLITS, TrainingSet, build_training_set, split_keys
 from pipelines.delivery_eta import delivery_eta
 from pipelines.taxi_eta import taxi_eta
 
@@ -188,8 +188,3 @@ def test_a_split_without_a_known_label_is_a_clear_refusal(split: str) -> None:
 
     for word in ("delivery_eta as of 2024-01-11", f"the {split} split", f"0 labelled rows in {empty[0]}", "known_at"):
         assert word in str(caught.value)
-
-
-def test_what_blocks_a_window_is_named_in_order() -> None:
-    assert blocked_in(["a", "b", "c"], ["b"]) == ["a", "c"]
-    assert blocked_in(["a"], ["a", "z"]) == []

@@ -14,7 +14,8 @@ from dagster import DagsterInstance, DagsterRunStatus
 
 from perennial.settings import Home
 from resources.instance import open_instance
-from resources.launcher import LOST, _lives, fail_lost_runs, is_lost
+from resources.launcher import LOST, _lives, is_lost
+from resources.runs import end_lost_runs
 
 JOB = """
 import os, sys, time
@@ -55,15 +56,15 @@ def test_a_killed_run_is_failed_once_and_a_living_one_is_left_alone(instance: Da
             assert process.poll() is None
         (run,) = instance.get_runs()
         assert run.status is DagsterRunStatus.STARTED
-        assert fail_lost_runs(instance) == []
+        assert end_lost_runs(instance) == []
         assert instance.run_launcher.check_run_worker_health(run).status.value == "RUNNING"
 
         process.send_signal(signal.SIGKILL)
         process.wait()
 
         assert instance.run_launcher.check_run_worker_health(run).msg == LOST
-        assert fail_lost_runs(instance) == [run.run_id]
-        assert fail_lost_runs(instance) == []
+        assert end_lost_runs(instance) == [run.run_id]
+        assert end_lost_runs(instance) == []
         (run,) = instance.get_runs()
         assert run.status is DagsterRunStatus.FAILURE
 
