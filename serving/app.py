@@ -111,12 +111,12 @@ def _add_health(app: FastAPI, parts: Parts) -> None:
     )
     async def readyz() -> Response:
         models = parts.models
-        unanswered = sorted(set(models.failures) - set(models.served))
-        ready = models.known and not unanswered
+        served, failures = models.served, models.failures
+        ready = models.known and set(failures) <= set(served)
         detail = {
             "ready": ready,
-            "models": {name: str(one.version) for name, one in sorted(models.served.items())},
-            "failures": {name: failure.reason for name, failure in sorted(models.failures.items())},
+            "models": {name: str(one.version) for name, one in sorted(served.items())},
+            "failures": {name: failure.reason for name, failure in sorted(failures.items())},
             "operations": models.trouble or "ok",
         }
         return _json(detail, 200 if ready else 503)

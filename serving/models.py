@@ -1,7 +1,7 @@
 """Models: which version answers for each pipeline, and how another takes its place.
 
-Readers take `served`, a mapping that is replaced and never changed: a request goes on with the version
-it began with, whatever happens meanwhile.
+Readers take `served` and `failures`, mappings that are replaced and never changed: a request goes on with
+the version it began with, whatever happens meanwhile.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Models:
 
     metrics: Metrics
     served: Mapping[str, Served] = field(default_factory=dict)
-    failures: dict[str, Failure] = field(default_factory=dict)
+    failures: Mapping[str, Failure] = field(default_factory=dict)
     known: bool = False
     """Whether the routes were ever read."""
     trouble: str | None = None
@@ -82,8 +82,8 @@ class Models:
         served = self.served.get(pipeline)
         if served is not None:
             return served
-        if pipeline in self.failures:
-            raise Unready("its champion could not be loaded", where=pipeline, found=self.failures[pipeline].reason)
+        if failure := self.failures.get(pipeline):
+            raise Unready("its champion could not be loaded", where=pipeline, found=failure.reason)
         if not self.known:
             raise Unready("the routes were not read yet", where=pipeline, found=self.trouble)
         raise UnknownModel(
@@ -96,7 +96,7 @@ class Models:
     def put(self, served: Served) -> None:
         """Let `served` answer from now on."""
         self.served = {**self.served, served.pipeline: served}
-        self.failures.pop(served.pipeline, None)
+        self._forget_failure(served.pipeline)
         self.metrics.version.labels(served.pipeline).set(served.version)
 
     def refresh(self, routes: Routes, bundles: Bundles) -> None:
@@ -127,7 +127,7 @@ class Models:
     def _follow(self, pipeline: str, version: Version, bundles: Bundles) -> None:
         now = self.served.get(pipeline)
         if now is not None and (now.version, now.bundle.sha256) == (version.number, version.bundle_sha256):
-            self.failures.pop(pipeline, None)
+            self._forget_failure(pipeline)
             return
         failure = self.failures.get(pipeline)
         if failure and failure.sha256 == version.bundle_sha256 and time.monotonic() < failure.again_at:
@@ -141,10 +141,14 @@ class Models:
         self.put(Served(pipeline=pipeline, version=version.number, predictor=predictor))
         log.info("%s: version %d serves (bundle %s)", pipeline, version.number, version.bundle_sha256[:12])
 
+    def _forget_failure(self, pipeline: str) -> None:
+        self.failures = {name: failure for name, failure in self.failures.items() if name != pipeline}
+
     def _note_failure(self, version: Version, error: Exception, *, repeated: bool) -> None:
         reason = str(error) or type(error).__name__
         again_at = time.monotonic() + RETRY_SECONDS
-        self.failures[version.pipeline] = Failure(sha256=version.bundle_sha256, reason=reason, again_at=again_at)
+        failure = Failure(sha256=version.bundle_sha256, reason=reason, again_at=again_at)
+        self.failures = {**self.failures, version.pipeline: failure}
         if repeated:
             return
         self.metrics.bundle_failures.labels(version.pipeline).inc()

@@ -33,6 +33,8 @@ log = logging.getLogger("serving")
 
 POLL_SECONDS = 0.5
 """How often the routes are read."""
+BACKLOG = 2048
+"""Connections that wait to be accepted, at most."""
 UNNUMBERED = 0
 """Version of a bundle that is served on its own."""
 
@@ -143,12 +145,13 @@ def _end_with_input() -> None:
 
 
 def _run(app: Server, host: str, port: int) -> None:
-    """Listen and answer; the first line of standard output is the address."""
+    """Listen and answer; the first line of standard output is the address, written when it listens."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((host, port))
+    listener.listen(BACKLOG)
     config = uvicorn.Config(
         app, loop="uvloop", http="httptools", ws="none", access_log=False, log_config=None, log_level="warning",
         timeout_graceful_shutdown=10, server_header=False,
