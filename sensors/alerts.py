@@ -1,11 +1,16 @@
-"""Alerts: a run that failed is told to a person; one that was refused is a decision, and is not."""
+"""Alerts: a run that failed is told to a person; one that was refused is a decision, and is not.
+
+The alert ends when a later run does what the failed one was to do.
+"""
+
+from collections.abc import Iterable
 
 import dagster as dg
 
 from perennial.stores.clock import Clock
 from perennial.stores.operations import Operations
 from resources.failures import is_refused, step_errors
-from resources.tags import REASON, WILL_RETRY
+from resources.tags import PARTITION, RANGE_END, RANGE_START, REASON, WILL_RETRY
 
 KIND = "failed_run"
 
@@ -36,6 +41,58 @@ def build_failed_runs() -> dg.SensorDefinition:
         return dg.SkipReason(f"alert raised: {message}")
 
     return failed_runs
+
+
+def build_mended_runs() -> dg.SensorDefinition:
+    """Build the sensor that closes the alert of a failed run when a later run does its work."""
+
+    @dg.run_status_sensor(
+        name="mended_runs",
+        run_status=dg.DagsterRunStatus.SUCCESS,
+        minimum_interval_seconds=10,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Closes the alert of a failed run when a later run of its assets and partitions succeeds.",
+    )
+    def mended_runs(
+        context: dg.RunStatusSensorContext, operations: dg.ResourceParam[Operations], clock: dg.ResourceParam[Clock]
+    ) -> dg.SkipReason:
+        run = context.dagster_run
+        pipeline = _pipeline_of(run)
+        closed = []
+        for alert in operations.open_alerts(pipeline):
+            if alert.kind == KIND and _mends(context.instance, run, alert.key):
+                operations.close_alert(pipeline, KIND, alert.key, at=clock.now())
+                closed.append(alert.key)
+        return dg.SkipReason(f"alerts closed: {', '.join(closed) or 'none'}")
+
+    return mended_runs
+
+
+def _mends(instance: dg.DagsterInstance, run: dg.DagsterRun, failed_id: str) -> bool:
+    """Whether `run`, a success, began after the run `failed_id` and did all that it was to do.
+
+    A training of a later as-of stands in for an earlier one, which nobody needs any more.
+    """
+    failed, succeeded = instance.get_run_record_by_id(failed_id), instance.get_run_record_by_id(run.run_id)
+    if failed is None or succeeded is None or succeeded.create_timestamp < failed.create_timestamp:
+        return False
+    if run.root_run_id == failed_id:
+        return True
+    wanted, made = failed.dagster_run.asset_selection or frozenset(), run.asset_selection or frozenset()
+    if failed.dagster_run.job_name != run.job_name or not wanted <= made:
+        return False
+    (first, last), (begin, end) = _span(failed.dagster_run), _span(run)
+    return last <= end and (begin <= first or _is_training(wanted))
+
+
+def _span(run: dg.DagsterRun) -> tuple[str, str]:
+    """The first and the last partition of the run, whose keys sort by time; empty when it has none."""
+    one = run.tags.get(PARTITION, "")
+    return run.tags.get(RANGE_START, one), run.tags.get(RANGE_END, one)
+
+
+def _is_training(assets: Iterable[dg.AssetKey]) -> bool:
+    return any(key.path[-1] == "training_set" for key in assets)
 
 
 def _pipeline_of(run: dg.DagsterRun) -> str:

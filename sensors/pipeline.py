@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from perennial.declaration import Pipeline
-from sensors.alerts import build_failed_runs
+from sensors.alerts import build_failed_runs, build_mended_runs
 from sensors.arrivals import build_arrivals
 from sensors.automation import Automation
 from sensors.monitoring import build_monitoring
@@ -24,4 +24,4 @@ def build_automation(pipeline: Pipeline) -> Automation:
 
 def build_shared() -> Sequence[dg.SensorDefinition]:
     """What watches over the runs of every pipeline."""
-    return [build_failed_runs(), build_catch_up()]
+    return [build_failed_runs(), build_mended_runs(), build_catch_up()]

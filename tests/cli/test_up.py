@@ -154,7 +154,7 @@ def test_one_that_does_not_end_is_reported_after_all_were_waited_for(tmp_path: P
     ]
 
     try:
-        with pytest.raises(ServiceStuck, match="^deaf: it did not end"):
+        with pytest.raises(ServiceStuck, match=r"^deaf: it did not end"):
             _stop(running)
         assert eventually(lambda: running[1].lifeline.poll() == 0)
     finally:

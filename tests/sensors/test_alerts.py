@@ -7,16 +7,25 @@ import dagster as dg
 import pytest
 
 from resources.runs import run_assets
-from resources.tags import REASON
-from sensors.alerts import build_failed_runs
+from resources.tags import REASON, Keys
+from sensors.alerts import build_failed_runs, build_mended_runs
 from tests.sensors.conftest import World
 
 GATE = dg.AssetCheckSpec("parity", asset=["eta", "dossier"], blocking=True)
 
 
+DISK = {"full": True}
+
+
 @dg.asset(key=["eta", "landed"])
 def landed() -> None:
-    raise ValueError("the disk is full")
+    if DISK["full"]:
+        raise ValueError("the disk is full")
+
+
+@dg.asset(key=["eta", "training_set"])
+def training_set() -> None:
+    landed()
 
 
 @dg.asset(key=["eta", "dossier"], check_specs=[GATE])
@@ -30,16 +39,39 @@ def release() -> None:
     raise dg.Failure("refused: the champion changed", allow_retries=False)
 
 
-DEFINITIONS = dg.Definitions(assets=[landed, dossier, release], executor=dg.in_process_executor)
+DEFINITIONS = dg.Definitions(assets=[landed, training_set, dossier, release], executor=dg.in_process_executor)
 
 
-def fail(world: World, *names: str) -> dg.DagsterRun:
-    keys = [dg.AssetKey(["eta", name]) for name in names]
-    result = run_assets(world.instance, DEFINITIONS, keys, "2024-01-01", tags={REASON: "a test"})
-    assert not result.success
+def execute(world: World, *names: str, keys: Keys) -> dg.DagsterRun:
+    assets = [dg.AssetKey(["eta", name]) for name in names]
+    result = run_assets(world.instance, DEFINITIONS, assets, keys, tags={REASON: "a test"})
     run = world.instance.get_run_by_id(result.run_id)
     assert run is not None
     return run
+
+
+def fail(world: World, *names: str, keys: Keys = "2024-01-01") -> dg.DagsterRun:
+    run = execute(world, *names, keys=keys)
+    assert run.is_failure
+    return run
+
+
+def succeed(world: World, monkeypatch: pytest.MonkeyPatch, *names: str, keys: Keys) -> Any:
+    """What the sensor says of a run that now succeeds."""
+    monkeypatch.setitem(DISK, "full", False)
+    run = execute(world, *names, keys=keys)
+    (entry,) = world.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_SUCCESS)
+    assert entry.dagster_event is not None
+    sensor = build_mended_runs()
+    return sensor(
+        dg.build_run_status_sensor_context(
+            sensor_name=sensor.name,
+            dagster_event=entry.dagster_event,
+            dagster_instance=world.instance,
+            dagster_run=run,
+            resources=world.given(sensor.required_resource_keys),
+        )
+    )
 
 
 def tell(world: World, run: dg.DagsterRun) -> Any:
@@ -91,3 +123,32 @@ def test_a_run_that_is_tried_again_raises_no_alert(world: World) -> None:
 
     assert "is tried again" in answer.skip_message
     assert world.operations.open_alerts() == []
+
+
+@pytest.mark.parametrize(
+    ("failed", "succeeded", "keys", "mended"),
+    [
+        (("landed",), ("landed",), "2024-01-02", True),
+        (("landed",), ("landed", "training_set"), ("2024-01-01", "2024-01-05"), True),
+        (("landed",), ("landed",), "2024-01-03", False),
+        (("landed",), ("training_set",), "2024-01-02", False),
+        (("landed", "training_set"), ("landed",), "2024-01-02", False),
+        (("training_set",), ("training_set",), "2024-01-03", True),
+        (("training_set",), ("training_set",), "2024-01-01", False),
+    ],
+)
+def test_an_alert_ends_when_a_later_run_does_the_work_of_the_failed_one(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    failed: tuple[str, ...],
+    succeeded: tuple[str, ...],
+    keys: Keys,
+    mended: bool,
+) -> None:
+    run = fail(world, *failed, keys="2024-01-02")
+    tell(world, run)
+
+    answer = succeed(world, monkeypatch, *succeeded, keys=keys)
+
+    assert (world.operations.open_alerts("eta") == []) == mended
+    assert (run.run_id in answer.skip_message) == mended
