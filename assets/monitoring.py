@@ -1,11 +1,15 @@
 """Monitoring: what was answered, what became of it, and how good it was, by the pipeline's own clock."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 import polars as pl
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import SensorInstigatorData
 
 from assets.describe import rounded, row_counts, table
 from assets.partitioning import any_partition
@@ -14,9 +18,13 @@ from perennial.declaration import Pipeline
 from perennial.monitoring import Performance, performance
 from perennial.settings import Home
 from perennial.stores.clock import Clock
-from perennial.stores.inference_log import TABLE, take_in
+from perennial.stores.inference_log import TABLE, remove_taken, take_in
 from perennial.stores.served import Served
 from perennial.stores.tables import Outcome, Tables
+
+
+KEPT = timedelta(days=1)
+"""How long a segment stays beside the lake that has taken it in."""
 
 
 def build_inference_log(pipeline: Pipeline) -> dg.AssetsDefinition:
@@ -34,12 +42,18 @@ def build_inference_log(pipeline: Pipeline) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         tables: dg.ResourceParam[Tables],
         home: dg.ResourceParam[Home],
+        clock: dg.ResourceParam[Clock],
     ) -> Iterator[dg.Output[None]]:
         run = RangeRun(context, pipeline, TABLE)
+        segments, lake = home.inference / pipeline.name, tables.lakehouse.path(pipeline.table(TABLE))
 
-        taken = take_in(home.inference / pipeline.name, tables.lakehouse.path(pipeline.table(TABLE)))
+        taken = take_in(segments, lake)
+        cursor = _sensor_cursor(context.instance, pipeline)
+        removed = remove_taken(segments, lake, before=clock.now() - KEPT, cursor=cursor)
 
-        context.log.info(f"{pipeline.name}: {taken.rows} new records taken into the lake")
+        context.log.info(
+            f"{pipeline.name}: {taken.rows} new records taken into the lake, {len(removed)} old segments removed"
+        )
         answered = Served(tables=tables, pipeline=pipeline).answered(run.keys).partition_by("partition", as_dict=True)
         for key in run.keys:
             part = answered.get((key,))
@@ -111,6 +125,16 @@ def build_performance(pipeline: Pipeline) -> dg.AssetsDefinition:
         yield from run.finish()
 
     return measured
+
+
+def _sensor_cursor(instance: dg.DagsterInstance, pipeline: Pipeline) -> str | None:
+    """How far the monitoring sensor has read the segments; None before it first did."""
+    for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR):
+        data = state.instigator_data
+        if state.instigator_name == f"{pipeline.name}_monitoring" and isinstance(data, SensorInstigatorData):
+            answers: str | None = json.loads(data.cursor or "{}").get("answers")
+            return answers
+    return None
 
 
 PERFORMANCE_SCHEMA = {

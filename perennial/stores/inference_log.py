@@ -100,19 +100,28 @@ def take_in(folder: Path, table: str, storage_options: Mapping[str, str] | None 
 
 
 def remove_taken(
-    folder: Path, table: str, *, before: datetime, storage_options: Mapping[str, str] | None = None
+    folder: Path,
+    table: str,
+    *,
+    before: datetime,
+    cursor: str | None = None,
+    storage_options: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """Remove the segments last written before `before` that no process writes and that are all taken in."""
+    """Remove the segments last written before `before` that no process writes and that are all taken in.
+
+    What `pending_partitions` has not told the holder of `cursor` stays; None means that nobody holds one.
+    """
     delta = _open_table(table, dict(storage_options or {}))
+    told: dict[str, int] | None = json.loads(cursor) if cursor else None
     removed = []
     for path in segments_in(folder):
         with suppress(FileNotFoundError), path.open("rb") as file:
-            if is_written(file.fileno()):
+            status = os.fstat(file.fileno())
+            if datetime.fromtimestamp(status.st_mtime, UTC) >= before or is_written(file.fileno()):
                 continue
-            content = file.read()
+            end = file.read().rfind(b"\n") + 1
             taken = delta.transaction_version(path.name) or 0
-            written_at = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
-            if written_at < before and taken >= content.rfind(b"\n") + 1:
+            if min(taken, end if told is None else told.get(path.name, 0)) >= end:
                 path.unlink()
                 removed.append(path.name)
     return removed
@@ -121,7 +130,7 @@ def remove_taken(
 def pending_partitions(home: Home, pipeline: str, cursor: str | None) -> tuple[str, set[str]]:
     """The monitoring partitions with records after `cursor`, and the cursor to ask with next; the first is None.
 
-    Reads only the new bytes of the segments and writes nothing.
+    Reads only the new bytes of the segments and writes nothing. The cursor forgets segments that are gone.
     """
     offsets: dict[str, int] = json.loads(cursor) if cursor else {}
     segments = segments_in(home.inference / pipeline)

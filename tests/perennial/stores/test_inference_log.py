@@ -173,6 +173,26 @@ def test_only_ended_segments_that_are_taken_in_and_old_are_removed(tmp_path: Pat
     assert _lake_ids(table) == ["id-0", "id-1", "id-2", "id-3"]
 
 
+def test_a_segment_stays_until_the_holder_of_the_cursor_was_told_of_it(home: Home, tmp_path: Path) -> None:
+    folder, table = home.inference / "rides", tmp_path / "lake"
+    later = datetime.now(UTC) + timedelta(days=1)
+    first = SegmentWriter(folder)
+    first.append([a_record(0)])
+    before, _ = pending_partitions(home, "rides", None)
+    first.append([a_record(30)])
+    first.close()
+    take_in(folder, str(table))
+
+    too_soon = remove_taken(folder, str(table), before=later, cursor=before)
+    told, partitions = pending_partitions(home, "rides", before)
+    removed = remove_taken(folder, str(table), before=later, cursor=told)
+    after, _ = pending_partitions(home, "rides", told)
+
+    assert (too_soon, len(removed)) == ([], 1)
+    assert partitions == {"2024-03-04"}
+    assert after == "{}"
+
+
 def test_instances_are_read_back_as_typed_columns(tmp_path: Path) -> None:
     folder, table = tmp_path / "segments", tmp_path / "lake"
     sent = [an_instance(n, at_door=f"2024-03-01T08:0{n}:00.25", ride_id=n or None) for n in range(5)]
