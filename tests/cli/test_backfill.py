@@ -1,20 +1,12 @@
-"""Backfill: computes what is not up to date, shows what is blocked, and survives kill -9."""
+"""Backfill: computes what is not up to date, and shows what is blocked. Kills: tests/journeys/test_kill.py."""
 
 from __future__ import annotations
 
 import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-import dagster as dg
-import pytest
-
 from cli.backfill import UNFINISHED
-from perennial.settings import Home, home_at
+from perennial.settings import Home
 from perennial.stages import DATA
 from pipelines.discovery import discover
 from resources.instance import open_instance
@@ -31,11 +23,6 @@ def file_of(home: Home, day: str) -> Path:
 def contents(home: Home) -> dict[str, dict[str, str]]:
     tables, pipeline = open_tables(home), discover().named("delivery_eta")
     return {name: {key: r.content_hash for key, r in tables.records(pipeline, name).items()} for name in DATA}
-
-
-def statuses(home: Home) -> set[dg.DagsterRunStatus]:
-    with open_instance(home, dict(os.environ)) as instance:
-        return {run.status for run in instance.get_runs()}
 
 
 def test_an_empty_folder_is_simulated_and_a_second_backfill_computes_nothing(perennial: Command, home: Home) -> None:
@@ -98,36 +85,3 @@ def test_status_shows_freshness_and_what_is_behind(perennial: Command, home: Hom
     assert said.code == 0
     assert "to 2024-01-01" in said.output
     assert "none yet" in said.output
-
-
-def run_backfill(home: Home, *, killed_after: float | None = None) -> float:
-    """Run the command to its end, or kill it; the seconds that it took."""
-    environment = {**os.environ, **home.environment}
-    command = [sys.executable, "-c", "from cli.main import main; main()", "backfill", "delivery_eta", FIRST, LAST]
-    began = time.monotonic()
-    process = subprocess.Popen(command, env=environment)
-    while killed_after is not None and time.monotonic() < began + killed_after and process.poll() is None:
-        time.sleep(0.01)
-    if killed_after is None:
-        assert process.wait() == 0
-    else:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    return time.monotonic() - began
-
-
-@pytest.mark.slow
-def test_killed_at_five_moments_and_run_again_it_leaves_what_one_clean_run_leaves(
-    perennial: Command, tmp_path: Path
-) -> None:
-    clean = home_at(tmp_path / "clean")
-    whole = run_backfill(clean)
-    chance = random.Random(7)
-
-    for number in range(5):
-        home = home_at(tmp_path / f"killed-{number}")
-        run_backfill(home, killed_after=chance.uniform(0.25, 0.95) * whole)
-        run_backfill(home)
-
-        assert contents(home) == contents(clean)
-        assert statuses(home) <= {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE}
