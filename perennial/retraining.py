@@ -35,7 +35,9 @@ class Champion:
     training_labels: int
     """Labels in its training set, all splits."""
     known_labels: int
-    """Labels of every accepted partition that were known at its as-of instant."""
+    """Labels of every readable partition up to its as-of: `Tables.labels_until`."""
+    learned_until: datetime | None = None
+    """End of its as-of partition; its as-of instant when None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,7 @@ class DriftVerdict:
 
     partition: str
     start: datetime
-    """It counts against a champion when it starts at its as-of instant or later."""
+    """It counts against a champion when it starts at the end of its as-of partition or later."""
     drifted: bool
 
 
@@ -61,7 +63,7 @@ class Evidence:
     blocked: Sequence[str] = ()
     """Partitions of the window of `newest` that are missing or blocked."""
     known_labels: int = 0
-    """Labels of every accepted partition that are known at the instant of `newest`."""
+    """Labels of every readable partition up to `newest`: `Tables.labels_until`."""
     champion: Champion | None = None
     """What serves, or None when nothing does."""
     drift: Sequence[DriftVerdict] = ()
@@ -166,7 +168,8 @@ def _vote_on_drift(evidence: Evidence, rule: KofN) -> _Vote:
     champion = evidence.champion
     if champion is None:
         return _Vote(trigger="drift", asks=False, reason="drift: 0 partitions count, nothing serves yet")
-    since = [verdict for verdict in evidence.drift if verdict.start >= champion.as_of.instant]
+    until = champion.learned_until or champion.as_of.instant
+    since = [verdict for verdict in evidence.drift if verdict.start >= until]
     last = since[-rule.n :]
     drifted = [verdict.partition for verdict in last if verdict.drifted]
     reason = (

@@ -42,7 +42,7 @@ class History:
         newest, blocked = _newest(pipeline, records, now)
         if newest is None:
             return Evidence(newest=None, history=0, history_needed=pipeline.windows.length, scheduled=scheduled)
-        champion = self._champion(pipeline, records)
+        champion = self._champion(pipeline)
         return Evidence(
             newest=AsOf(
                 key=newest, instant=pipeline.time.known_at(newest), evidence=_window_evidence(pipeline, newest, records)
@@ -50,14 +50,14 @@ class History:
             history=len(pipeline.time.keys(pipeline.time.start, newest)),
             history_needed=pipeline.windows.length,
             blocked=blocked,
-            known_labels=_labels_until(newest, records),
+            known_labels=self.tables.labels_until(pipeline, newest),
             champion=champion,
             drift=self._drift(pipeline, champion),
             last_trained=self._last_trained(pipeline),
             scheduled=scheduled,
         )
 
-    def _champion(self, pipeline: Pipeline, records: Records) -> Champion | None:
+    def _champion(self, pipeline: Pipeline) -> Champion | None:
         version = self.tables.operations.champion(pipeline.name)
         if version is None:
             return None
@@ -65,8 +65,9 @@ class History:
         return Champion(
             version=version.number,
             as_of=self._trained(pipeline, version.as_of, version.bundle_sha256, trained),
+            learned_until=pipeline.time.window(version.as_of).end,
             training_labels=int(version.attributes["labels"]),
-            known_labels=_labels_until(version.as_of, records),
+            known_labels=self.tables.labels_until(pipeline, version.as_of),
         )
 
     def _last_trained(self, pipeline: Pipeline) -> AsOf | None:
@@ -120,11 +121,6 @@ def _newest(pipeline: Pipeline, records: Records, now: datetime) -> tuple[str | 
             return as_of, ()
         first = blocked if first is None else first
     return (landed[-1], first or ()) if landed else (None, ())
-
-
-def _labels_until(as_of: str, records: Records) -> int:
-    """Labels of every readable partition that is complete at the end of `as_of`."""
-    return sum(record.rows for key, record in records["labels"].items() if key <= as_of and record.status == "ok")
 
 
 def _window_evidence(pipeline: Pipeline, as_of: str, records: Records) -> str:

@@ -93,6 +93,15 @@ class Tables:
         """The newest record of each partition of a table."""
         return self.operations.partitions(pipeline.name, name)
 
+    def labels_until(self, pipeline: Pipeline, as_of: str) -> int:
+        """The rows of table `labels` in all partitions up to and including `as_of` that are ok.
+
+        A blocked partition counts nothing, though its rows are kept. A label counts with the partition of
+        its event, also when it became known only after the as-of instant.
+        """
+        labels = self.records(pipeline, "labels")
+        return sum(record.rows for key, record in labels.items() if key <= as_of and record.status == "ok")
+
     def read(
         self, pipeline: Pipeline, name: str, partitions: Sequence[str], columns: Sequence[str] | None = None
     ) -> pl.DataFrame:

@@ -9,6 +9,7 @@ import pytest
 from perennial.stages import training_assets
 from perennial.stores.clock import FixedClock
 from perennial.stores.operations import PartitionRecord
+from perennial.time import hours
 from resources.tags import REASON
 from sensors.automation import keys_of
 from sensors.retraining import build_retraining, build_schedule
@@ -101,6 +102,22 @@ def test_drift_trains_and_the_run_carries_the_reason(world: World, sensor: dg.Se
     assert request.partition_key == "2024-01-08"
     assert "2024-01-06, 2024-01-08" in request.tags[REASON]
     assert request.tags["perennial/triggers"] == "drift"
+
+
+def test_drift_of_the_day_after_the_as_of_counts(world: World) -> None:
+    world.pipeline = replace(
+        world.pipeline,
+        time=replace(world.pipeline.time, known_after=hours(2)),
+        retraining=replace(world.pipeline.retraining, new_labels=None),
+    )
+    world.fill(*DAYS[:4])
+    world.train("2024-01-04")
+    world.fill(*DAYS[4:8])
+    measure(world, {"2024-01-04": True, "2024-01-05": True, "2024-01-06": True})
+
+    (request,) = world.tick(build_retraining(world.pipeline)).run_requests
+
+    assert "(2024-01-05, 2024-01-06)" in request.tags[REASON]
 
 
 def test_drift_against_another_version_does_not_count(world: World, sensor: dg.SensorDefinition) -> None:

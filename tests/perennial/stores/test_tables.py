@@ -155,3 +155,11 @@ def test_a_reader_can_go_back_to_a_version(tmp_path: Path) -> None:
 
     assert values == [[1], [2]]
     assert lake.version("eta/landed") == second
+
+
+def test_labels_until_an_as_of_are_those_of_its_readable_partitions(tables: Tables) -> None:
+    rows = {A: [1, 2], B: [3], C: [4, 5, 6]}
+    tables.save(delivery_eta, "labels", frame(rows), dict.fromkeys(rows, Outcome()), at=AT)
+    tables.block(delivery_eta, "labels", A, Outcome(blocked="a test"), at=AT)
+
+    assert [tables.labels_until(delivery_eta, as_of) for as_of in (A, B, C)] == [0, 1, 4]
