@@ -65,10 +65,13 @@ def _land(run: RangeRun, keys: list[str], sources: SourceFiles, tables: Tables, 
     """Read and cast each of `keys`; one that cannot be is blocked, and the rows it held before are kept."""
     ready: list[LandedPartition] = []
     for key in keys:
+        signature = None
         try:
-            ready.append(land(run.pipeline, sources.read(run.pipeline, key, fetched_at=clock.now())))
+            arrival = sources.read(run.pipeline, key, fetched_at=clock.now())
+            signature = arrival.signature
+            ready.append(land(run.pipeline, arrival))
         except (SourceError, SchemaSkew) as error:
-            signature = sources.signatures(run.pipeline, [key]).get(key)
+            signature = error.signature if isinstance(error, SourceError) else signature
             outcome = Outcome(blocked=str(error), provenance={"signature": signature})
             tables.block(run.pipeline, "landed", key, outcome, at=clock.now())
             run.block(key, str(error))

@@ -58,6 +58,9 @@ class DeclarationError(PerennialError):
 class SourceError(PerennialError):
     """A source is absent, unreadable or not what its name says."""
 
+    signature: str | None = None
+    """Of the file that was judged; None when there was none."""
+
 
 class SchemaSkew(PerennialError):
     """A partition does not fit the declared schema; nothing downstream may see it."""

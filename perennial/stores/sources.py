@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -50,28 +51,21 @@ class SourceFiles:
         """The partition as its file holds it now. Raises SourceError when there is none that can be read."""
         path = self.path(pipeline, partition)
         where = f"{pipeline.name} {partition}"
-        if not path.parent.is_dir():
-            raise SourceError(
-                "the source's folder is not there",
-                where=where,
-                found=f"no folder {path.parent}",
-                expected=f"a folder with {path.name}",
-                hint="mount it, or set the source's root",
-            )
         try:
-            content = path.read_bytes()
-            signature = _signature(path)
+            # Taken from the open file before it is read: one that is replaced or written meanwhile has another.
+            with path.open("rb") as file:
+                signature = _signature(os.fstat(file.fileno()))
+                content = file.read()
         except OSError as error:
-            raise SourceError(
-                "the partition's file cannot be read",
-                where=where,
-                found=f"{error.strerror}: {path}",
-                expected="a readable file",
-                hint="wait until the source has delivered it",
-            ) from error
+            raise _unreadable(error, path, where=where) from error
+        try:
+            frame = _parse(content, path, where=where)
+        except SourceError as error:
+            error.signature = signature
+            raise
         return Arrival(
             partition=partition,
-            frame=_parse(content, path, where=where),
+            frame=frame,
             uri=path.resolve().as_uri(),
             sha256=hashlib.sha256(content).hexdigest(),
             size=len(content),
@@ -80,19 +74,57 @@ class SourceFiles:
         )
 
     def signatures(self, pipeline: Pipeline, partitions: list[str]) -> dict[str, str]:
-        """The signature of each of `partitions` whose file is there now; reads no content."""
+        """The signature of each of `partitions` whose file is there now; reads no content.
+
+        Raises SourceError when the source's folder is not there or cannot be looked into.
+        """
+        folder = self.folder(pipeline)
         found: dict[str, str] = {}
-        for partition in partitions:
-            try:
-                found[partition] = _signature(self.path(pipeline, partition))
-            except FileNotFoundError:
-                continue
+        try:
+            if not folder.is_dir():
+                raise _no_folder(folder, where=pipeline.name, expected="the folder that holds the files")
+            for partition in partitions:
+                with suppress(FileNotFoundError):
+                    found[partition] = _signature(self.path(pipeline, partition).stat())
+        except OSError as error:
+            raise SourceError(
+                "the source cannot be looked into",
+                where=pipeline.name,
+                found=f"{error.strerror}: {error.filename}",
+                expected="a folder of readable files",
+            ) from error
         return found
 
 
-def _signature(path: Path) -> str:
-    status = path.stat()
+def _signature(status: os.stat_result) -> str:
     return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def _no_folder(folder: Path, *, where: str, expected: str) -> SourceError:
+    return SourceError(
+        "the source's folder is not there",
+        where=where,
+        found=f"no folder {folder}",
+        expected=expected,
+        hint="mount it, or set the source's root",
+    )
+
+
+def _unreadable(failure: OSError, path: Path, *, where: str) -> SourceError:
+    """Why the file at `path` could not be opened or read."""
+    absent = isinstance(failure, FileNotFoundError | NotADirectoryError)
+    if absent and not path.parent.is_dir():
+        return _no_folder(path.parent, where=where, expected=f"a folder with {path.name}")
+    error = SourceError(
+        "the partition's file cannot be read",
+        where=where,
+        found=f"{failure.strerror}: {path}",
+        expected="a readable file",
+        hint="wait until the source has delivered it",
+    )
+    with suppress(OSError):
+        error.signature = _signature(path.stat())
+    return error
 
 
 def _parse(content: bytes, path: Path, *, where: str) -> pl.DataFrame:

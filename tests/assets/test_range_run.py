@@ -154,6 +154,18 @@ def test_landed_is_accepted_plus_quarantined_for_every_partition(mixed: tuple[Ho
     assert rows["accepted"][REJECTED].rows == 0
 
 
+def test_a_blocked_file_is_recorded_with_its_signature_so_that_it_is_asked_for_once(
+    mixed: tuple[House, RunResult],
+) -> None:
+    house, _ = mixed
+
+    records = house.tables.records(house.pipeline, "landed")
+
+    recorded = {key: records[key].provenance["signature"] for key in BAD if key != MISSING}
+    assert recorded == house.sources.signatures(house.pipeline, BAD)
+    assert records[MISSING].provenance["signature"] is None
+
+
 @pytest.mark.parametrize("name", ["profile", "features", "labels"])
 def test_a_later_run_downstream_of_a_blocked_partition_is_refused_as_well(
     mixed: tuple[House, RunResult], name: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -125,3 +126,48 @@ def test_a_root_may_be_a_plain_folder(tmp_path: Path) -> None:
     path = SourceFiles(home=tmp_path, environment={}).path(placed, "2024-01-05")
 
     assert path == tmp_path / "here" / "orders_2024-01-05.parquet"
+
+
+def test_a_file_that_is_replaced_while_it_is_read_keeps_the_signature_of_what_was_judged(
+    sources: SourceFiles, tmp_path: Path
+) -> None:
+    path = sources.path(delivery_eta, "2024-01-05")
+    path.write_bytes(b"")
+    ended = threading.Event()
+
+    def replace_it() -> None:
+        size = 0
+        while not ended.is_set():
+            size = (size + 1) % 1000
+            (tmp_path / "next").write_bytes(b"x" * size)
+            (tmp_path / "next").replace(path)
+
+    replacing = threading.Thread(target=replace_it)
+    replacing.start()
+    judged = []
+    for _ in range(500):
+        with pytest.raises(SourceError) as caught:
+            sources.read(delivery_eta, "2024-01-05", fetched_at=AT)
+        judged.append((caught.value.found, str(caught.value.signature).split("-")[0]))
+    ended.set()
+    replacing.join()
+
+    assert [(found, size) for found, size in judged if not str(found).startswith(f"{size} bytes ")] == []
+
+
+def test_a_source_without_its_folder_is_no_source_without_files(sources: SourceFiles, tmp_path: Path) -> None:
+    for folder in (tmp_path / "taxi", tmp_path / "taxi" / "below a file"):
+        mistyped = replace(sources, environment={"TAXI_ETA_SOURCE": str(folder)})
+        with pytest.raises(SourceError, match="folder is not there, found no folder"):
+            mistyped.signatures(taxi_eta, ["2023-02"])
+        assert "folder is not there" in failure(mistyped, "2023-02", taxi_eta)
+        (tmp_path / "taxi").touch()
+
+
+def test_a_file_that_cannot_be_looked_at_is_an_error_of_the_source(sources: SourceFiles) -> None:
+    path = sources.path(delivery_eta, "2024-01-05")
+    path.symlink_to(path)
+
+    with pytest.raises(SourceError, match="cannot be looked into"):
+        sources.signatures(delivery_eta, ["2024-01-05"])
+    assert "cannot be read" in failure(sources, "2024-01-05")
