@@ -29,8 +29,8 @@ HISTORY = 60
 """Days simulated and learned from before anything is served."""
 DRIFTED = 17
 """Drifted days that land: 7 judge the new version, 7 choose it, and 3 are left for every candidate to learn from."""
-AFTER = 3
-"""Days served after each release; the first begins before the champion's as-of and is not measured."""
+AFTER = 2
+"""Days served and measured after the second release, from the day after its as-of on."""
 PATIENCE = 240.0
 """Seconds until the daemon has retrained and released, or the demo has failed."""
 IMPROVEMENT = 0.10
@@ -109,7 +109,7 @@ def _run(demo: Demo) -> tuple[list[Measured], dg.DagsterRun]:
     with run_stack(home, {"server": model_server}, say=_quiet) as serving:
         url = serving.addresses["server"]
         _wait_until_served(url, first)
-        calm = (last + timedelta(days=2), DRIFT_START - timedelta(days=1))
+        calm = (last + timedelta(days=1), DRIFT_START - timedelta(days=1))
         drift = (DRIFT_START, DRIFT_START + timedelta(days=DRIFTED - 1))
         demo.say(f"send requests to version {first.number} at {url}, then report what was true")
         _serve(demo, url, calm)
@@ -128,7 +128,7 @@ def _run(demo: Demo) -> tuple[list[Measured], dg.DagsterRun]:
 def _after(demo: Demo, url: str, champion: Version) -> Measured:
     """Serve, land and measure the days that follow the new champion's as-of."""
     as_of = date.fromisoformat(champion.as_of)
-    days = (as_of + timedelta(days=2), as_of + timedelta(days=AFTER))
+    days = (as_of + timedelta(days=1), as_of + timedelta(days=AFTER))
     demo.say(f"send requests to version {champion.number}")
     _serve(demo, url, days)
     _land(demo, as_of + timedelta(days=1), days[1], what="those days land; monitor them")

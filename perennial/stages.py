@@ -11,8 +11,10 @@ if TYPE_CHECKING:
 
 DATA = tuple(STEPS)
 """What an arrived partition becomes, parents before children."""
-MONITORING = ("inference_log", "ground_truth", "performance", "drift")
-"""What is measured of a monitoring partition."""
+ANSWERED = ("inference_log", "ground_truth", "performance")
+"""What is measured of the answers of a monitoring partition, whatever serves now."""
+MONITORING = (*ANSWERED, "drift")
+"""What is measured of a monitoring partition that the champion has not learned from."""
 
 
 def training_assets(pipeline: Pipeline) -> tuple[str, ...]:

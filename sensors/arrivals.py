@@ -1,17 +1,20 @@
 """Arrivals: a new or changed partition of the source is landed, and all that is made from it."""
 
+from collections.abc import Mapping
+
 import dagster as dg
 
-from perennial.arrivals import Arrived, find_arrived
+from perennial.arrivals import Arrived, find_arrived, fingerprint
 from perennial.declaration import Pipeline
 from perennial.errors import SourceError
 from perennial.stages import DATA
 from perennial.stores.clock import Clock
+from perennial.stores.operations import PartitionRecord
 from perennial.stores.sources import SourceFiles
 from perennial.stores.tables import Tables
 from resources.tags import partition_tags, reason_tag
 from sensors.automation import keys_of
-from sensors.progress import keys_under_way, runs_of
+from sensors.progress import keys_under_way, next_attempt, runs_of
 
 
 def build_arrivals(pipeline: Pipeline) -> dg.SensorDefinition:
@@ -36,7 +39,8 @@ def build_arrivals(pipeline: Pipeline) -> dg.SensorDefinition:
             signatures = sources.signatures(pipeline, pipeline.time.complete_keys(clock.now()))
         except SourceError as error:
             return dg.SkipReason(str(error))
-        landed = {key: record.provenance.get("signature") for key, record in tables.records(pipeline, "landed").items()}
+        records = tables.records(pipeline, "landed")
+        landed = {key: record.provenance.get("signature") for key, record in records.items()}
         busy = keys_under_way(runs_of(context.instance, assets[:1]), pipeline.time)
 
         arrived = find_arrived(pipeline.time, signatures, landed, busy=busy)
@@ -44,14 +48,24 @@ def build_arrivals(pipeline: Pipeline) -> dg.SensorDefinition:
         if not arrived:
             landing = f", {len(busy)} under way" if busy else ""
             return dg.SkipReason(f"none of {len(signatures)} files is new or changed{landing}")
-        return dg.SensorResult(run_requests=[_request(pipeline, one, assets) for one in arrived])
+        attempts = [(one, next_attempt(context.instance, _run_key(pipeline, one, records))) for one in arrived]
+        requests = [_request(one, attempt.key, assets) for one, attempt in attempts if attempt.key]
+        if not requests:
+            return dg.SkipReason("; ".join(f"{one.reason}: {attempt.ended}" for one, attempt in attempts))
+        return dg.SensorResult(run_requests=requests)
 
     return arrivals
 
 
-def _request(pipeline: Pipeline, arrived: Arrived, assets: list[dg.AssetKey]) -> dg.RunRequest:
+def _run_key(pipeline: Pipeline, arrived: Arrived, records: Mapping[str, PartitionRecord]) -> str:
+    """Equal while the files and what landed of them are: a file that was there before may land again after another."""
+    landed = {key: str(records[key].written_at) for key in pipeline.time.keys(*arrived.range) if key in records}
+    return f"{pipeline.name}/arrivals/{fingerprint([arrived.key, landed])}"
+
+
+def _request(arrived: Arrived, run_key: str, assets: list[dg.AssetKey]) -> dg.RunRequest:
     return dg.RunRequest(
-        run_key=f"{pipeline.name}/arrivals/{arrived.key}",
+        run_key=run_key,
         asset_selection=assets,
         tags={**partition_tags(arrived.range), **reason_tag(arrived.reason)},
     )

@@ -1,24 +1,32 @@
-"""Monitoring: measures each partition after the champion's as-of when rows, answers or outcomes are new."""
+"""Monitoring: measures each partition with new answers, outcomes or rows, and its drift from what serves."""
 
 import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
 
 from perennial.arrivals import MOST_PARTITIONS, fingerprint
 from perennial.declaration import Pipeline
-from perennial.monitoring_due import find_due, measurable
-from perennial.ranges import ranges_of
+from perennial.deployment import Version
+from perennial.monitoring_due import find_due, matchable, measurable
+from perennial.ranges import Range, ranges_of
 from perennial.settings import Home
-from perennial.stages import MONITORING
+from perennial.stages import ANSWERED, MONITORING
+from perennial.stores.clock import Clock
 from perennial.stores.inference_log import pending_partitions
 from perennial.stores.tables import Tables
 from resources.tags import partition_tags, reason_tag
 from sensors.automation import keys_of
-from sensors.progress import runs_of
+from sensors.progress import Attempt, next_attempt, runs_of
 
-EMPTY: dict[str, Any] = {"measured": {}, "answers": None, "outcomes": 0}
-"""What a sensor that never asked for anything has seen."""
+EMPTY: dict[str, Any] = {"measured": {}, "matched": {}, "waiting": [], "answers": None, "outcomes": 0, "asked": {}}
+"""What a sensor that never asked for anything has seen.
+
+`waiting` holds the partitions with answers or outcomes that are not over, and so none of Dagster's yet;
+`asked`, by run key, what no run has done yet.
+"""
 
 
 def build_monitoring(pipeline: Pipeline) -> dg.SensorDefinition:
@@ -34,7 +42,10 @@ def build_monitoring(pipeline: Pipeline) -> dg.SensorDefinition:
         tags={"pipeline": pipeline.name},
     )
     def monitoring(
-        context: dg.SensorEvaluationContext, tables: dg.ResourceParam[Tables], home: dg.ResourceParam[Home]
+        context: dg.SensorEvaluationContext,
+        tables: dg.ResourceParam[Tables],
+        home: dg.ResourceParam[Home],
+        clock: dg.ResourceParam[Clock],
     ) -> dg.SensorResult | dg.SkipReason:
         champion = tables.operations.champion(pipeline.name)
         if champion is None:
@@ -42,35 +53,83 @@ def build_monitoring(pipeline: Pipeline) -> dg.SensorDefinition:
         if runs := runs_of(context.instance, assets):
             return dg.SkipReason(f"run {runs[0].run_id[:8]} is measuring; the rest follows when it has ended")
         seen = {**EMPTY, **json.loads(context.cursor or "{}")}
-        answers, answered = pending_partitions(home, pipeline.name, seen["answers"])
-        outcomes, told = tables.operations.feedback_since(pipeline.name, seen["outcomes"])
-        records = {name: tables.records(pipeline, name) for name in ("accepted", "labels")}
+        attempts = {key: next_attempt(context.instance, key) for key in seen["asked"]}
+        if again := {key: attempt.key for key, attempt in attempts.items() if attempt.key}:
+            requests = [_request(pipeline, run_key, seen["asked"][key]) for key, run_key in again.items()]
+            return dg.SensorResult(run_requests=requests, cursor=json.dumps(seen))
 
-        since = pipeline.time.known_at(champion.as_of)
-        contents = measurable(pipeline, records, since=since, version=champion.number)
-        due = find_due(contents, seen["measured"], news={*answered, *told})
+        answers = pending_partitions(home, pipeline.name, seen["answers"])
+        now, asks = _look(pipeline, tables, answers, champion, seen, at=clock.now())
 
-        now = {"measured": contents, "answers": answers, "outcomes": outcomes}
-        if not due:
-            return dg.SensorResult(
-                skip_reason=f"nothing new in {len(contents)} partitions after {champion.as_of}", cursor=json.dumps(now)
-            )
-        return dg.SensorResult(run_requests=_requests(pipeline, due, now, assets), cursor=json.dumps(now))
+        given_up = {key: seen["asked"][key] for key, attempt in attempts.items() if not attempt.succeeded}
+        now["asked"] = _without(given_up, asks.values()) | asks
+        if not asks:
+            told = [f"nothing new in {len(now['measured'])} partitions after the champion's as-of"]
+            told += [_told(asked, attempts[key]) for key, asked in given_up.items()]
+            return dg.SensorResult(skip_reason="; ".join(told), cursor=json.dumps(now))
+        requests = [_request(pipeline, key, asked) for key, asked in asks.items()]
+        return dg.SensorResult(run_requests=requests, cursor=json.dumps(now))
 
     return monitoring
 
 
-def _requests(
-    pipeline: Pipeline, due: list[str], now: dict[str, Any], assets: list[dg.AssetKey]
-) -> list[dg.RunRequest]:
-    return [
-        dg.RunRequest(
-            run_key=f"{pipeline.name}/monitoring/{fingerprint([span, now])}",
-            asset_selection=assets,
-            tags={
-                **partition_tags(span),
-                **reason_tag(f"new rows, answers or outcomes: {span[0]} to {span[1]}"),
-            },
-        )
-        for span in ranges_of(pipeline.monitoring_time, due, longest=MOST_PARTITIONS)
-    ]
+Asked = dict[str, Any]
+"""What one run is asked for: the `span` of partitions and the `names` of assets."""
+
+
+def _look(
+    pipeline: Pipeline,
+    tables: Tables,
+    pending: tuple[str, set[str]],
+    champion: Version,
+    seen: dict[str, Any],
+    *,
+    at: datetime,
+) -> tuple[dict[str, Any], dict[str, Asked]]:
+    """What there is to measure now, and what to ask for, by run key."""
+    answers, answered = pending
+    outcomes, told = tables.operations.feedback_since(pipeline.name, seen["outcomes"])
+    records = {name: tables.records(pipeline, name) for name in ("accepted", "labels")}
+    met = {key for key, record in tables.records(pipeline, "ground_truth").items() if record.rows}
+    news = {*answered, *told, *seen["waiting"]}
+
+    since = pipeline.time.window(champion.as_of).end
+    drift = measurable(pipeline, records, since=since, version=champion.number)
+    truth, waiting = matchable(pipeline, records["labels"], {*met, *seen["matched"], *news}, now=at)
+    matched = find_due(truth, seen["matched"], news=news)
+    whole = {*find_due(drift, seen["measured"], news=news), *(key for key in matched if key in drift)}
+
+    now = {"measured": drift, "matched": truth, "waiting": waiting, "answers": answers, "outcomes": outcomes}
+    asks: dict[str, Asked] = {}
+    for names, due in ((ANSWERED, set(matched) - whole), (MONITORING, whole)):
+        for span in ranges_of(pipeline.monitoring_time, due, longest=MOST_PARTITIONS):
+            asked = {"span": list(span), "names": list(names)}
+            asks[f"{pipeline.name}/monitoring/{fingerprint([asked, now])}"] = asked
+    return now, asks
+
+
+def _without(given_up: dict[str, Asked], asks: Iterable[Asked]) -> dict[str, Asked]:
+    """What was given up and is not asked for anew in full."""
+    return {key: old for key, old in given_up.items() if not any(_covers(new, old) for new in asks)}
+
+
+def _covers(new: Asked, old: Asked) -> bool:
+    (first, last), names = new["span"], set(new["names"])
+    return first <= old["span"][0] and old["span"][1] <= last and names >= set(old["names"])
+
+
+def _told(asked: Asked, attempt: Attempt) -> str:
+    return f"{_words(asked['span'])}: {attempt.ended}"
+
+
+def _words(span: Sequence[str]) -> str:
+    return f"{span[0]} to {span[1]}"
+
+
+def _request(pipeline: Pipeline, run_key: str, asked: Asked) -> dg.RunRequest:
+    span: Range = (asked["span"][0], asked["span"][1])
+    return dg.RunRequest(
+        run_key=run_key,
+        asset_selection=keys_of(pipeline, asked["names"]),
+        tags={**partition_tags(span), **reason_tag(f"new rows, answers or outcomes: {_words(span)}")},
+    )

@@ -69,7 +69,7 @@ def test_what_is_measurable_begins_after_the_as_of_and_has_all_its_data(
     records = {
         name: {k: Written(f"{name}{k}", status=s) for k, s in written.items()} for name in ("accepted", "labels")
     }
-    since = pipeline.time.known_at(keys[as_of])
+    since = pipeline.time.window(keys[as_of]).end
 
     found = measurable(pipeline, records, since=since, version=1)
 

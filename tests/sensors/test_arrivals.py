@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +13,7 @@ from perennial.stages import DATA
 from perennial.stores.operations import PartitionRecord
 from resources.tags import REASON
 from sensors.arrivals import build_arrivals
-from tests.sensors.conftest import NOW, World
+from tests.sensors.conftest import NOW, World, end_runs
 
 
 def deliver(source: Path, *keys: str, content: str = "rows") -> None:
@@ -22,7 +23,7 @@ def deliver(source: Path, *keys: str, content: str = "rows") -> None:
         os.utime(path, ns=(1, len(content)))
 
 
-def land(world: World, *keys: str, status: Literal["ok", "blocked"] = "ok") -> None:
+def land(world: World, *keys: str, status: Literal["ok", "blocked"] = "ok", at: datetime = NOW) -> None:
     signatures = world.stores["sources"].signatures(world.pipeline, list(keys))
     records = [
         PartitionRecord(
@@ -35,7 +36,7 @@ def land(world: World, *keys: str, status: Literal["ok", "blocked"] = "ok") -> N
         )
         for key in keys
     ]
-    world.operations.record_partitions("eta", "landed", records, at=NOW)
+    world.operations.record_partitions("eta", "landed", records, at=at)
 
 
 def test_consecutive_files_are_one_request_for_every_data_asset(world: World) -> None:
@@ -126,3 +127,52 @@ def test_a_source_without_a_folder_says_so(world: World) -> None:
     tick = world.tick(build_arrivals(pipeline))
 
     assert "NO_SUCH_SETTING" in tick.skip_message
+
+
+def test_a_landing_that_failed_is_asked_for_three_times_in_all_and_then_told(world: World) -> None:
+    deliver(world.source, "2024-01-03")
+    sensor = build_arrivals(world.pipeline)
+    keys = set()
+    for _ in range(3):
+        tick = world.tick(sensor)
+        keys.add(tick.run_requests[0].run_key)
+        end_runs(world, tick, status=dg.DagsterRunStatus.FAILURE)
+
+    tick = world.tick(sensor)
+
+    assert len(keys) == 3
+    assert tick.run_requests == []
+    assert "1 new in the source: 2024-01-03: run" in tick.skip_message
+    assert "is failure" in tick.skip_message
+
+
+def test_a_file_that_comes_back_after_another_is_landed_again_each_time(world: World) -> None:
+    sensor = build_arrivals(world.pipeline)
+    keys = []
+    for hour, content in enumerate(["rows", "other rows", "rows", "other rows", "rows"]):
+        deliver(world.source, "2024-01-03", content=content)
+        tick = world.tick(sensor)
+        keys.append(tick.run_requests[0].run_key)
+        end_runs(world, tick)
+        land(world, "2024-01-03", at=NOW + timedelta(hours=hour))
+
+    assert len(set(keys)) == 5
+
+
+def test_a_landing_that_a_person_ended_is_not_started_again(world: World) -> None:
+    deliver(world.source, "2024-01-03")
+    sensor = build_arrivals(world.pipeline)
+    end_runs(world, world.tick(sensor), status=dg.DagsterRunStatus.CANCELED)
+
+    tick = world.tick(sensor)
+
+    assert tick.run_requests == []
+    assert "is canceled" in tick.skip_message
+
+
+def test_a_source_whose_folder_is_not_there_says_so(world: World) -> None:
+    world.source.rmdir()
+
+    tick = world.tick(build_arrivals(world.pipeline))
+
+    assert f"no folder {world.source}" in tick.skip_message
