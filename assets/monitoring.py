@@ -22,7 +22,6 @@ from perennial.stores.inference_log import TABLE, remove_taken, take_in
 from perennial.stores.served import Served
 from perennial.stores.tables import Outcome, Tables
 
-
 KEPT = timedelta(days=1)
 """How long a segment stays beside the lake that has taken it in."""
 

@@ -92,6 +92,20 @@ def test_a_repaired_bundle_is_taken_when_it_is_tried_again(local: Local, monkeyp
     assert local.request("GET", "/readyz").json()["failures"] == {}
 
 
+def test_readers_keep_the_failures_they_took_while_others_are_noted_and_mended(
+    local: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.0)
+    before = local.models.failures
+    repair = _damage(local, local.city.release(2.0))
+    local.follow()
+    during = local.models.failures
+    repair()
+    local.follow()
+
+    assert [list(taken) for taken in (before, during, local.models.failures)] == [[], ["rides"], []]
+
+
 def test_a_first_champion_that_cannot_be_loaded_is_a_503_with_the_reason(local: Local) -> None:
     _damage(local, local.city.release(2.0))
     local.follow()

@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import signal
+import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,12 +18,14 @@ from typing import Any
 import httpx
 import polars as pl
 import pytest
+import uvicorn
 
 from perennial.prediction import Predictor
 from perennial.stores.inference_log import take_in
+from serving.server import _run
 from tests.bundles import an_instance
 from tests.records import ids_in
-from tests.serving.conftest import City, Running, running
+from tests.serving.conftest import City, Local, Running, running
 
 
 @dataclass(kw_only=True)
@@ -183,3 +187,25 @@ def test_the_wrong_method_and_an_unknown_address_are_4xx_for_every_route(city: C
         assert status("PUT", "/v1/models/rides:feedback") == 405
         assert status("POST", "/v1/models/rides") == 405
         assert status("GET", "/nowhere") == 404
+
+
+def test_whoever_reads_the_printed_address_can_connect_at_once(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    connected = []
+
+    class Reader:
+        """A standard output that is read by a client which does not wait."""
+
+        def write(self, address: str) -> None:
+            host, port = address.strip().removeprefix("http://").split(":")
+            socket.create_connection((host, int(port)), timeout=5).close()
+            connected.append(address)
+
+        def flush(self) -> None:
+            """Nothing is kept back."""
+
+    monkeypatch.setattr(sys, "stdout", Reader())
+    monkeypatch.setattr(uvicorn.Server, "run", lambda _server, sockets: [one.close() for one in sockets])
+
+    _run(local.server, "127.0.0.1", 0)
+
+    assert len(connected) == 1
