@@ -27,28 +27,30 @@ TELL_AT_A_MOMENT = """
 import os, sys
 
 first, last, moment = sys.argv[1], sys.argv[2], int(sys.argv[3])
-seen = 0
+home, seen = os.environ["PERENNIAL_HOME"], 0
 
 def count(event, arguments):
     global seen
-    seen += 1
-    if seen == moment:
-        os.write(1, b"now")
+    if arguments and str(arguments[0]).startswith(home):
+        seen += 1
+        if seen == moment:
+            os.write(1, b"now")
+
+from rich.console import Console
 
 from cli.backfill import backfill_range
-from cli.console import open_console
 from cli.session import open_session
 
 with open_session() as session:
     sys.addaudithook(count)
     blocked = backfill_range(
-        session, session.pipeline("delivery_eta"), first, last, everything=False, console=open_console()
+        session, session.pipeline("delivery_eta"), first, last, everything=False, console=Console(quiet=True)
     )
-os.write(2, b"audited %d\\n" % seen)
+os.write(2, b"touched %d\\n" % seen)
 sys.exit(bool(blocked))
 """
-"""`perennial backfill`, which tells when Python has audited so many events (files opened, databases
-connected, modules imported, ...) and goes on."""
+"""`perennial backfill`, which tells when it has touched its home so many times (a file opened, a database
+connected, a folder made), and goes on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,7 @@ class City:
     folder: Path
     days: tuple[str, str]
     moments: int
-    """Events that Python audits while the backfill runs."""
+    """How often that touched its home."""
     hashes: dict[str, dict[str, str]]
 
 
@@ -73,11 +75,11 @@ def start(root: Path, folder: Path, days: tuple[str, str], moment: int) -> subpr
 
 
 def count_moments(root: Path, folder: Path, days: tuple[str, str]) -> int:
-    """Backfill to the end; return the number of events that Python audited."""
+    """Backfill to the end; return how often it touched its home."""
     process = start(root, folder, days, -1)
     _, said = process.communicate()
     assert process.returncode == 0, said.decode()
-    return int(said.decode().rpartition("audited ")[2])
+    return int(said.decode().rpartition("touched ")[2])
 
 
 def kill(root: Path, city: City, moment: int) -> None:
@@ -137,7 +139,7 @@ def check_no_run_is_left_as_started(house: House) -> None:
 
 def moments_in(city: City, count: int) -> Iterator[int]:
     chance = random.Random(SEED)
-    return (chance.randint(1, city.moments) for _ in range(count))
+    return (chance.randint(1, city.moments * 9 // 10) for _ in range(count))
 
 
 @pytest.mark.parametrize("number", range(5))
