@@ -51,3 +51,19 @@ def test_a_skip_is_a_failure_in_ci_and_says_why(tmp_path: Path, marker: str) -> 
 @pytest.mark.parametrize(("marker", "ci"), [("gpu", "1"), ("browser", "0")])
 def test_a_skip_is_a_skip_elsewhere(tmp_path: Path, marker: str, ci: str) -> None:
     assert "1 skipped" in outcome(tmp_path, marker=marker, ci=ci)
+
+
+def test_a_mirror_that_does_not_answer_is_named_as_the_cause(tmp_path: Path) -> None:
+    for name, code in (("dpkg-query", 1), ("apt-get", 100)):
+        command = tmp_path / name
+        command.write_text(f'#!/bin/sh\necho {name} "$@" is out of order\nexit {code}\n')
+        command.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+    process = subprocess.run(
+        [str(CLONE / ".ci" / "run")], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert process.returncode == 1
+    assert "apt-get update -qq is out of order" in process.stdout
+    assert "ci: apt-get update failed" in process.stderr
