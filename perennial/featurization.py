@@ -11,6 +11,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
@@ -84,12 +85,30 @@ def declare_features(expressions: Sequence[pl.Expr], schema: pl.Schema, *, where
 
 def featurize(frame: pl.DataFrame, features: Iterable[Feature]) -> pl.DataFrame:
     """The features of each row of `frame`: numbers as Float32, categories as String, nulls kept."""
-    return frame.select(selection(features))
+    return select_features(frame, selection(features))
+
+
+def select_features(frame: pl.DataFrame, expressions: Sequence[pl.Expr]) -> pl.DataFrame:
+    """`frame.select(expressions)`, a row alone answered as it is among others.
+
+    Polars 2.1 divides many rows by a constant through its reciprocal and one row directly, which differs
+    in the last digit: `(n / 49).floor()` of 49 would be 0 in training and 1 online.
+    """
+    if frame.height != 1:
+        return frame.select(expressions)
+    return frame.vstack(_blank_row(tuple(frame.schema.items()))).select(expressions).head(1)
+
+
+@lru_cache(maxsize=64)
+def _blank_row(schema: tuple[tuple[str, pl.DataType], ...]) -> pl.DataFrame:
+    """One row of nulls: company for a row alone."""
+    return pl.DataFrame(schema=dict(schema)).clear(1)
 
 
 def featurize_rows(accepted: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
     """The rows of the features table: key, partition, both times, and one column a feature."""
-    return accepted.select(*pipeline.key, "partition", "event_time", "known_at", *selection(pipeline.checked_features))
+    kept = [pl.col(name) for name in (*pipeline.key, "partition", "event_time", "known_at")]
+    return select_features(accepted, [*kept, *selection(pipeline.checked_features)])
 
 
 def selection(features: Iterable[Feature]) -> list[pl.Expr]:

@@ -15,7 +15,7 @@ import polars as pl
 
 from perennial.candidates.base import Candidate, Fitted, Rows
 from perennial.errors import PerennialError
-from perennial.featurization import selection
+from perennial.featurization import featurize
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,7 +84,7 @@ def choose(pipeline: Pipeline, metrics: Mapping[str, Mapping[str, float]]) -> st
 
 def answers(fitted: Fitted, raw: pl.DataFrame, pipeline: Pipeline) -> np.ndarray[Any, Any]:
     """The fitted model's own predictions for raw rows: what every other way of running it must repeat."""
-    return fitted.predict(raw.select(selection(pipeline.checked_features)))
+    return fitted.predict(featurize(raw, pipeline.checked_features))
 
 
 def parameters_of(candidate: Candidate) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import polars as pl
 from perennial.bundle import Bundle
 from perennial.candidates.base import OUTPUT
 from perennial.errors import BundleError
-from perennial.featurization import selection
+from perennial.featurization import select_features, selection
 from perennial.request import RequestReader
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Predictor:
 
     def featurize(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The features of each row: numbers as Float32, categories as String, nulls kept."""
-        return rows.select(self._selection)
+        return select_features(rows, self._selection)
 
     def score(self, features: pl.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
         """One float64 prediction a row of features. A null is NaN or "" at the model's door."""

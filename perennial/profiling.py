@@ -119,7 +119,9 @@ def _kind(dtype: pl.DataType) -> str:
 def _value(name: str, dtype: pl.DataType) -> pl.Expr:
     value = pl.col(name)
     if dtype.is_temporal():
-        return value.cast(pl.Datetime("us")).dt.epoch("us") / 1_000_000
+        # in two parts: Polars 2.1 divides many rows through a reciprocal, which differs in the last digit from one row
+        micros = value.cast(pl.Datetime("us")).dt.epoch("us")
+        return (micros // 1_000_000).cast(pl.Float64) + (micros % 1_000_000).cast(pl.Float64) * 1e-6
     return pl.when(value.is_finite()).then(value) if dtype.is_float() else value
 
 

@@ -81,6 +81,15 @@ def test_numbers_are_float32_and_categories_are_texts() -> None:
     assert columns_of(features) == ["d", "n", "t", "s"]
 
 
+def test_a_row_alone_is_divided_as_it_is_among_others() -> None:
+    features = declare((pl.col("n") / 49).floor().alias("n"), (pl.col("d") / 0.1).floor().alias("d"))
+    frame = pl.DataFrame({"d": [0.3, 0.7, 1.1], "n": [49, 98, 147]}, schema_overrides={"n": pl.Int64})
+
+    alone = pl.concat([featurize(frame[row], features) for row in range(frame.height)])
+
+    assert alone.equals(featurize(frame, features))
+
+
 ROWS = st.lists(
     st.tuples(
         st.one_of(st.none(), st.floats(-1e6, 1e6)),
