@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from perennial.candidates.median import Median
 from perennial.declaration import Pipeline
 from perennial.labels import Label
-from perennial.monitoring_due import find_due, measurable
+from perennial.monitoring_due import find_due, matchable, measurable
 from perennial.objective import Regression, ShareWithin
 from perennial.policies import Monitoring, Windows
 from perennial.schema import Column, Schema
@@ -79,6 +79,26 @@ def test_what_is_measurable_begins_after_the_as_of_and_has_all_its_data(
         assert all(written.get(part) == "ok" for part in pipeline.time.overlapping(window))
     assert set(found) == set(measurable(pipeline, records, since=since, version=2))
     assert not set(found.values()) & set(measurable(pipeline, records, since=since, version=2).values())
+
+
+@given(
+    pipeline=st.sampled_from(PIPELINES),
+    hours_after=st.lists(st.integers(-100, 2000), max_size=8),
+    now_after=st.integers(0, 2000),
+)
+def test_every_answered_partition_that_the_clock_has_is_followed_once_it_is_over(
+    pipeline: Pipeline, hours_after: list[int], now_after: int
+) -> None:
+    clock = pipeline.monitoring_time
+    begin = clock.window(clock.start).start
+    now = begin + hours(now_after)
+    answered = {clock.key_of(begin + hours(count)) for count in hours_after} | {"no key"}
+
+    over, waiting = matchable(pipeline, {}, answered, now=now)
+
+    assert {*over, *waiting} == {key for key in answered if clock.start <= key != "no key"}
+    assert all(clock.window(key).end <= now for key in over)
+    assert all(clock.window(key).end > now for key in waiting)
 
 
 CONTENTS = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from("12"))
