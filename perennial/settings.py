@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from perennial.errors import PerennialError
 
@@ -117,9 +118,11 @@ def find_home(environ: Mapping[str, str]) -> Home:
     """The home that `environ` names; an empty variable counts as unset."""
     named = {name: value for name in SETTINGS if (value := environ.get(name, "").strip())}
     root = Path(named["PERENNIAL_HOME"]).expanduser().absolute() if "PERENNIAL_HOME" in named else _beside_the_project()
+    lake = named.get("PERENNIAL_LAKE", str(root / "lake"))
+    _check_readable(lake)
     return Home(
         root=root,
-        lake=named.get("PERENNIAL_LAKE", str(root / "lake")),
+        lake=lake,
         bundles=Path(named.get("PERENNIAL_BUNDLES", root / "bundles")).expanduser().absolute(),
         operations_url=named.get("PERENNIAL_OPERATIONS_URL", f"sqlite:///{root / 'operations.db'}"),
         mlflow_url=named.get("PERENNIAL_MLFLOW_URL", f"sqlite:///{root / 'mlflow' / 'mlflow.db'}"),
@@ -132,6 +135,18 @@ def find_home(environ: Mapping[str, str]) -> Home:
 def turn_telemetry_off(environ: MutableMapping[str, str]) -> None:
     """Set every switch of TELEMETRY_OFF in `environ`; call it before those libraries are imported."""
     environ.update(TELEMETRY_OFF)
+
+
+def _check_readable(lake: str) -> None:
+    """Polars 2.1 looks for a Delta table's files under the percent-encoded path, and finds none where that differs."""
+    if "://" not in lake and quote(lake) != lake:
+        raise PerennialError(
+            "tables in this folder could not be read back",
+            where="settings",
+            found=repr(lake),
+            expected="a path of letters, digits and / . _ - ~",
+            hint="set PERENNIAL_HOME or PERENNIAL_LAKE to another folder",
+        )
 
 
 def _beside_the_project() -> Path:

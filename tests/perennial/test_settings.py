@@ -80,3 +80,8 @@ def test_every_setting_and_field_is_documented() -> None:
     assert all(f"`{name}`" in page for name in SETTINGS)
     for field in fields(Home):
         assert re.search(rf'^    {field.name}: .*\n    """\w', source, re.MULTILINE), field.name
+
+
+def test_a_lake_that_polars_could_not_read_back_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(PerennialError, match=r"could not be read back.*a b.*PERENNIAL_HOME"):
+        find_home({"PERENNIAL_HOME": str(tmp_path / "a b")})
