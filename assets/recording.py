@@ -11,7 +11,7 @@ from perennial.candidates.base import Candidate
 from perennial.comparison import BUNDLE, Comparison
 from perennial.declaration import Pipeline
 from perennial.fitting import Trial, parameters_of
-from perennial.pictures import learning_curve_picture
+from perennial.pictures import error_picture, learning_curve_picture
 from perennial.stores.operations import PartitionRecord
 from perennial.tracking import RunRecord, record_id
 
@@ -47,8 +47,15 @@ def candidate_record(  # noqa: PLR0913 - what a run is made of
         metrics=trial.metrics,
         curves={"curve_train": curve.train, "curve_validation": curve.validation} if curve else {},
         tags=run_tags(context, pipeline, training_set.provenance, code=code, dagster_ui=dagster_ui),
-        artifacts={"learning_curve.png": learning_curve_picture(curve, unit=pipeline.objective.unit)} if curve else {},
+        artifacts=_pictures(trial, unit=pipeline.objective.unit),
     )
+
+
+def _pictures(trial: Trial, *, unit: str) -> dict[str, bytes]:
+    """The errors on the validation rows and, of a fit in rounds, its learning curve."""
+    curve = trial.fitted.curve
+    pictures = {"errors.png": error_picture(trial.outcomes, trial.predictions, unit=unit)}
+    return pictures | ({"learning_curve.png": learning_curve_picture(curve, unit=unit)} if curve else {})
 
 
 def run_tags(

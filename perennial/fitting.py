@@ -31,6 +31,10 @@ class Trial:
     fitted: Fitted
     metrics: Mapping[str, float]
     """`train_mae`, `validation_mae` and `..._rmse`, in units of the label."""
+    outcomes: np.ndarray[Any, Any]
+    """Labels of the validation rows."""
+    predictions: np.ndarray[Any, Any]
+    """The fitted model's answers for the validation rows."""
 
 
 def rows_of(frame: pl.DataFrame, pipeline: Pipeline) -> Rows:
@@ -50,8 +54,15 @@ def fit_candidate(pipeline: Pipeline, candidate: Candidate, training_set: pl.Dat
         objective=pipeline.objective,
         seed=pipeline.seed,
     )
-    metrics = _errors("train", train, fitted) | _errors("validation", validation, fitted)
-    return Trial(candidate=candidate.name, fitted=fitted, metrics=metrics)
+    predictions = fitted.predict(validation.features)
+    return Trial(
+        candidate=candidate.name,
+        fitted=fitted,
+        metrics=_errors("train", train.label, fitted.predict(train.features))
+        | _errors("validation", validation.label, predictions),
+        outcomes=validation.label,
+        predictions=predictions,
+    )
 
 
 def fit_again(pipeline: Pipeline, candidate: Candidate, training_set: pl.DataFrame, *, rounds: int | None) -> Fitted:
@@ -92,10 +103,10 @@ def parameters_of(candidate: Candidate) -> dict[str, Any]:
     return {field.name: getattr(candidate, field.name) for field in fields(candidate) if field.name != "name"}
 
 
-def _errors(split: str, rows: Rows, fitted: Fitted) -> dict[str, float]:
+def _errors(split: str, label: np.ndarray[Any, Any], predictions: np.ndarray[Any, Any]) -> dict[str, float]:
     import numpy as np
 
-    residuals = fitted.predict(rows.features) - rows.label
+    residuals = predictions - label
     return {
         f"{split}_mae": float(np.abs(residuals).mean()),
         f"{split}_rmse": float(np.sqrt(np.square(residuals).mean())),

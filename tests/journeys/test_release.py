@@ -92,6 +92,7 @@ def test_each_step_shows_what_a_person_wants_to_see(first: House) -> None:
 
     assert shown["training_set"]["content_hash"]
     assert "data:image/png" in str(shown["neural_net"]["learning_curve"])
+    assert all("data:image/png" in str(shown[candidate.name]["errors"]) for candidate in delivery_eta.candidates)
     assert "bikes" in str(shown["evaluation"]["slices"])
     assert all(way in str(shown["bundle"]["parity"]) for way in ("onnx", "batch", "http"))
     assert shown["dossier"]["passed"] is True
