@@ -110,9 +110,16 @@ class Pipeline:
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def part_hash(self, *names: str) -> str:
-        """sha256 of some fields of the declaration: what a step applied."""
-        canonical = json.dumps([_plain(getattr(self, name)) for name in names], sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        """sha256 of some fields of the declaration: what a step applied; computed once, asked for every partition."""
+        if names not in self._part_hashes:
+            parts = [_plain(getattr(self, name)) for name in names]
+            canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+            self._part_hashes[names] = hashlib.sha256(canonical.encode()).hexdigest()
+        return self._part_hashes[names]
+
+    @cached_property
+    def _part_hashes(self) -> dict[tuple[str, ...], str]:
+        return {}
 
     def table(self, name: str) -> str:
         """Name of one of the pipeline's tables in the lake, such as `taxi_eta/landed`."""
