@@ -7,7 +7,7 @@ import dagster as dg
 
 from assets.partitioning import partitions_of
 from perennial.declaration import Pipeline
-from perennial.training import SplitKeys
+from perennial.training.training_set import SplitKeys
 
 Build = Callable[[Callable[..., Any]], dg.AssetsDefinition]
 

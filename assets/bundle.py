@@ -7,14 +7,14 @@ import dagster as dg
 
 from assets.as_of import as_of_asset, key_of
 from assets.describe import table
-from perennial.bundle import seal
+from perennial.bundle.bundle import seal
+from perennial.bundle.manifest import describe_bundle, describe_features, describe_requests, describe_thresholds
+from perennial.bundle.onnx_model import answer_with_onnx
+from perennial.bundle.parity import ParityResult, compare
 from perennial.declaration import Pipeline
 from perennial.errors import BundleError
-from perennial.featurization import featurize
-from perennial.manifest import describe_bundle, describe_features, describe_requests, describe_thresholds
-from perennial.onnx_model import answer_with_onnx
-from perennial.parity import ParityResult, compare
-from perennial.prediction import Predictor
+from perennial.featurization.expressions import featurize
+from perennial.prediction.scoring import Predictor
 from perennial.stores.artifacts import Artifacts
 from perennial.stores.bundles import BundleStore
 from perennial.stores.code import Code

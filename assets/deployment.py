@@ -12,7 +12,7 @@ from perennial.stores.handover import Handover
 from perennial.stores.tables import Tables
 from perennial.stores.tracking import Tracking
 from perennial.stores.versions import number_of, version_attributes
-from perennial.tracking import RECORD_TAG
+from perennial.training.tracking import RECORD_TAG
 
 
 def build_registered_model(pipeline: Pipeline) -> dg.AssetsDefinition:

@@ -9,9 +9,9 @@ import polars as pl
 
 from assets.describe import rounded, table
 from assets.range_run import RangeRun, range_asset
-from perennial.bundle import Bundle
+from perennial.bundle.bundle import Bundle
 from perennial.declaration import Pipeline
-from perennial.drift import DriftReport, drift_kinds, drift_report, save_html
+from perennial.monitoring.drift import DriftReport, drift_kinds, drift_report, save_html
 from perennial.settings import Home
 from perennial.stores.bundles import BundleStore
 from perennial.stores.clock import Clock

@@ -8,13 +8,13 @@ import polars as pl
 from assets.as_of import as_of_asset, key_of
 from assets.describe import picture, rounded, table
 from assets.recording import evaluation_record
-from perennial.comparison import BUNDLE, ChampionAnswers, Comparison, compare_models
+from perennial.bundle.onnx_model import answer_with_onnx
 from perennial.declaration import Pipeline
 from perennial.errors import BundleError
-from perennial.featurization import featurize
-from perennial.onnx_model import answer_with_onnx
-from perennial.pictures import comparison_picture, error_picture
-from perennial.prediction import Predictor
+from perennial.evaluation.comparison import BUNDLE, ChampionAnswers, Comparison, compare_models
+from perennial.evaluation.pictures import comparison_picture, error_picture
+from perennial.featurization.expressions import featurize
+from perennial.prediction.scoring import Predictor
 from perennial.settings import Home
 from perennial.stores.artifacts import Artifacts
 from perennial.stores.bundles import BundleStore

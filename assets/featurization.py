@@ -7,8 +7,8 @@ import dagster as dg
 from assets.describe import head, row_counts
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
-from perennial.featurization import featurize_rows
-from perennial.lineage import inputs_of
+from perennial.featurization.expressions import featurize_rows
+from perennial.graph.lineage import inputs_of
 from perennial.stores.clock import Clock
 from perennial.stores.tables import Outcome, Tables
 

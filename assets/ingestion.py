@@ -10,8 +10,8 @@ from assets.describe import bullets, column_schema, instant, place, row_counts
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
 from perennial.errors import SchemaSkew, SourceError
-from perennial.ingestion import LandedPartition, land
-from perennial.lineage import inputs_of
+from perennial.graph.lineage import inputs_of
+from perennial.ingestion.landing import LandedPartition, land
 from perennial.stores.clock import Clock
 from perennial.stores.operations import PartitionRecord
 from perennial.stores.sources import SourceFiles

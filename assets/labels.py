@@ -9,8 +9,8 @@ import polars as pl
 from assets.describe import instant, rounded, row_counts
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
-from perennial.labels import label_rows
-from perennial.lineage import inputs_of
+from perennial.graph.lineage import inputs_of
+from perennial.labels.labelling import label_rows
 from perennial.stores.clock import Clock
 from perennial.stores.tables import Outcome, Tables
 

@@ -15,7 +15,7 @@ from assets.describe import rounded, row_counts, table
 from assets.partitioning import any_partition
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
-from perennial.monitoring import Performance, performance
+from perennial.monitoring.performance import Performance, performance
 from perennial.settings import Home
 from perennial.stores.clock import Clock
 from perennial.stores.inference_log import TABLE, remove_taken, take_in

@@ -9,7 +9,7 @@ from assets.partitioning import any_partition
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
 from perennial.errors import UnknownModel
-from perennial.prediction import Predictor
+from perennial.prediction.scoring import Predictor
 from perennial.stores.bundles import BundleStore
 from perennial.stores.clock import Clock
 from perennial.stores.tables import Outcome, Tables

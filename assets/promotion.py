@@ -7,11 +7,11 @@ import dagster as dg
 
 from assets.as_of import as_of_asset, key_of
 from assets.describe import table
-from perennial.comparison import Comparison
+from perennial.bundle.parity import ParityResult
 from perennial.declaration import Pipeline
-from perennial.gates import GATES, judge
-from perennial.parity import ParityResult
-from perennial.promotion import Dossier, Verdict
+from perennial.evaluation.comparison import Comparison
+from perennial.promotion.dossier import Dossier, Verdict
+from perennial.promotion.gates import GATES, judge
 from perennial.stores.artifacts import Artifacts
 from perennial.stores.clock import Clock
 from perennial.stores.handover import Handover

@@ -20,7 +20,7 @@ from assets.partitioning import partitions_of
 from assets.reporting import Materializations
 from perennial.declaration import Pipeline
 from perennial.errors import PartitionBlocked
-from perennial.lineage import problem_with, with_ancestors
+from perennial.graph.lineage import problem_with, with_ancestors
 from perennial.stores.operations import PartitionRecord
 from perennial.stores.tables import Tables
 from perennial.time import Calendar

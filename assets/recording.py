@@ -6,14 +6,14 @@ from typing import Any
 
 import dagster as dg
 
-from perennial.bundle import Bundle
-from perennial.candidates.base import Candidate
-from perennial.comparison import BUNDLE, Comparison
+from perennial.bundle.bundle import Bundle
 from perennial.declaration import Pipeline
-from perennial.fitting import Trial, parameters_of
-from perennial.pictures import error_picture, learning_curve_picture
+from perennial.evaluation.comparison import BUNDLE, Comparison
+from perennial.evaluation.pictures import error_picture, learning_curve_picture
 from perennial.stores.operations import PartitionRecord
-from perennial.tracking import RunRecord, record_id
+from perennial.training.candidates.base import Candidate
+from perennial.training.fitting import Trial, parameters_of
+from perennial.training.tracking import RunRecord, record_id
 
 
 def candidate_record(  # noqa: PLR0913 - what a run is made of

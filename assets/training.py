@@ -11,10 +11,8 @@ from assets.as_of import as_of_asset, key_of, span
 from assets.describe import instant, picture, rounded, row_counts, table
 from assets.partitioning import window_mapping
 from assets.recording import candidate_record
-from perennial.candidates.base import Candidate
 from perennial.declaration import Pipeline
 from perennial.errors import HistoryTooShort, NoMatureLabels, PartitionBlocked
-from perennial.fitting import Trial, answers, choose, fit_again, fit_candidate
 from perennial.settings import Home
 from perennial.stores.artifacts import Artifacts
 from perennial.stores.clock import Clock
@@ -24,6 +22,8 @@ from perennial.stores.parquet import from_parquet, to_parquet
 from perennial.stores.tables import Outcome, Tables
 from perennial.stores.tracking import Tracking
 from perennial.stores.windows import collect_training_set, held_out_rows
+from perennial.training.candidates.base import Candidate
+from perennial.training.fitting import Trial, answers, choose, fit_again, fit_candidate
 
 
 def build_training_set(pipeline: Pipeline) -> dg.AssetsDefinition:

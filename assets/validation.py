@@ -8,16 +8,16 @@ import dagster as dg
 
 from assets.describe import picture, row_counts, table
 from assets.range_run import RangeRun, range_asset
-from perennial.data_docs import data_docs
 from perennial.declaration import Pipeline
-from perennial.lineage import inputs_of
-from perennial.profiling import histogram_picture, profile_partitions
+from perennial.graph.lineage import inputs_of
 from perennial.settings import Home
 from perennial.stores.clock import Clock
 from perennial.stores.operations import PartitionRecord
 from perennial.stores.reports import keep_newest, report_address
 from perennial.stores.tables import Outcome, Tables
-from perennial.validation import ExpectationResult, PartitionVerdict, Split, judge_partitions, split_rows
+from perennial.validation.data_docs import data_docs
+from perennial.validation.profiling import histogram_picture, profile_partitions
+from perennial.validation.verdicts import ExpectationResult, PartitionVerdict, Split, judge_partitions, split_rows
 
 CHECK = "expectations_hold"
 PICTURES = 12

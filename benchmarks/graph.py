@@ -16,8 +16,8 @@ from collections.abc import Sequence
 import dagster as dg
 
 from perennial.declaration import Pipeline
+from perennial.graph.stages import DATA, training_assets
 from perennial.settings import Home, find_home
-from perennial.stages import DATA, training_assets
 from resources.instance import open_instance
 from resources.runs import run_assets
 from resources.stores import STORES, open_tables

@@ -27,18 +27,18 @@ import polars as pl
 from benchmarks.load import Measured, drive
 from benchmarks.rows import Row
 from cli.services import free_port
-from perennial.bundle import Bundle, seal
-from perennial.candidates.base import Rows
+from perennial.bundle.bundle import Bundle, seal
+from perennial.bundle.manifest import describe_features, describe_requests, describe_thresholds
 from perennial.deployment import Released
-from perennial.featurization import featurize
-from perennial.manifest import describe_features, describe_requests, describe_thresholds
-from perennial.prediction import Predictor
-from perennial.promotion import Dossier, Verdict
+from perennial.featurization.expressions import featurize
+from perennial.prediction.scoring import Predictor
+from perennial.promotion.dossier import Dossier, Verdict
 from perennial.settings import TELEMETRY_OFF, Home, home_at
 from perennial.stores.bundles import BundleStore
 from perennial.stores.model_server import to_instances
 from perennial.stores.operations import Operations
 from perennial.stores.parquet import to_parquet
+from perennial.training.candidates.base import Rows
 
 CONNECTIONS = 16
 ROUNDS = 3
@@ -83,7 +83,7 @@ def run() -> list[Row]:
 
 def _release(home: Home) -> Bundle:
     """A champion of delivery_eta: gradient boosting on twelve simulated days."""
-    from perennial.candidates.gradient_boosting import GradientBoosting
+    from perennial.training.candidates.gradient_boosting import GradientBoosting
     from pipelines.delivery_eta import delivery_eta as pipeline
     from world.files import simulate
 

@@ -50,8 +50,8 @@ def backfill_range(
     session: Session, pipeline: Pipeline, first: str, last: str, *, everything: bool, console: Console
 ) -> Mapping[str, str]:
     """Compute what is not up to date, show how it goes, and return why partitions are blocked."""
-    from perennial.backfill import problems_in
-    from perennial.ranges import keys_between, ranges_of
+    from perennial.graph.backfill import problems_in
+    from perennial.graph.ranges import keys_between, ranges_of
     from perennial.stores.sources import SourceFiles
     from resources.stores import open_tables
 
@@ -90,7 +90,7 @@ def _known(
     pipeline: Pipeline, keys: Sequence[str], tables: Tables, sources: SourceFiles
 ) -> tuple[dict[str, dict[str, PartitionRecord]], list[str]]:
     """The manifests of the data tables, and the keys whose file is not the one that landed."""
-    from perennial.stages import DATA
+    from perennial.graph.stages import DATA
 
     records = {name: tables.records(pipeline, name) for name in DATA}
     landed = records["landed"]
@@ -109,7 +109,7 @@ def _compute(
     from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
     from cli.session import actor
-    from perennial.stages import DATA
+    from perennial.graph.stages import DATA
     from resources.runs import run_assets
     from resources.tags import ACTOR, REASON
 

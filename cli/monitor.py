@@ -16,7 +16,7 @@ def monitor_range(session: Session, pipeline: Pipeline, first: str, last: str) -
     import dagster as dg
 
     from cli.session import actor
-    from perennial.stages import MONITORING
+    from perennial.graph.stages import MONITORING
     from resources.runs import run_assets
     from resources.tags import ACTOR, REASON
 

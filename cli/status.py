@@ -61,8 +61,8 @@ def _test_error(pipeline: Pipeline, champion: Version | None) -> str:
 
 def _freshness(pipeline: Pipeline, tables: Tables) -> str:
     """The newest accepted partition, and how many of all that landed are not up to date."""
-    from perennial.backfill import problems_in
-    from perennial.stages import DATA
+    from perennial.graph.backfill import problems_in
+    from perennial.graph.stages import DATA
 
     records = {name: tables.records(pipeline, name) for name in DATA}
     accepted = [key for key, record in records["accepted"].items() if record.status == "ok"]

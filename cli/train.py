@@ -41,7 +41,7 @@ def train_as_of(session: Session, pipeline: Pipeline, as_of: str, *, console: Co
     """Run the training assets for one as-of, show what came of it, and return the exit code."""
     from rich.text import Text
 
-    from perennial.ranges import keys_between
+    from perennial.graph.ranges import keys_between
     from resources.failures import is_refused
 
     keys_between(pipeline.time, as_of, as_of, where=pipeline.name)
@@ -63,7 +63,7 @@ def _run(session: Session, pipeline: Pipeline, as_of: str, console: Console) -> 
     from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
     from cli.session import actor
-    from perennial.stages import training_assets
+    from perennial.graph.stages import training_assets
     from resources.runs import run_assets
     from resources.tags import ACTOR, REASON
 

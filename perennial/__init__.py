@@ -5,18 +5,18 @@ A pipeline's module imports what it needs from here and nothing else.
 
 from polars import col, concat_str, lit, when
 
-from perennial import expectations as expect
-from perennial.candidates.gradient_boosting import GradientBoosting
-from perennial.candidates.linear import Linear
-from perennial.candidates.median import Median
-from perennial.candidates.neural_net import NeuralNet
 from perennial.declaration import Pipeline
-from perennial.labels import Label
+from perennial.labels.labelling import Label
 from perennial.objective import ErrorCost, Regression, ShareWithin
 from perennial.policies import Better, Gates, KofN, Monitoring, NotWorse, Parity, Retraining, Slice, Windows
 from perennial.schema import Column, Schema
 from perennial.sources import Files, env
 from perennial.time import Daily, Hourly, Monthly, days, hours
+from perennial.training.candidates.gradient_boosting import GradientBoosting
+from perennial.training.candidates.linear import Linear
+from perennial.training.candidates.median import Median
+from perennial.training.candidates.neural_net import NeuralNet
+from perennial.validation import expectations as expect
 
 __all__ = [
     "Better",

@@ -16,16 +16,16 @@ from typing import Any, NoReturn
 
 import polars as pl
 
-from perennial.candidates.base import Candidate
 from perennial.errors import DeclarationError, FeatureError
-from perennial.expectations import Expectation
-from perennial.featurization import Feature, check_row_wise, columns_of, declare_features
-from perennial.labels import Label
+from perennial.featurization.expressions import Feature, check_row_wise, columns_of, declare_features
+from perennial.labels.labelling import Label
 from perennial.objective import Regression
 from perennial.policies import Gates, Monitoring, Retraining, Slice, Windows
 from perennial.schema import Schema
 from perennial.sources import Files
 from perennial.time import Calendar, Daily, Hourly, Monthly
+from perennial.training.candidates.base import Candidate
+from perennial.validation.expectations import Expectation
 
 NAME = re.compile(r"[a-z][a-z0-9_]{1,62}")
 LAKE_COLUMNS = (

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from perennial.promotion import Dossier
+from perennial.promotion.dossier import Dossier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

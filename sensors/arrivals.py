@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from perennial.arrivals import Arrived, find_arrived, fingerprint
 from perennial.declaration import Pipeline
 from perennial.errors import SourceError
-from perennial.stages import DATA
+from perennial.graph.stages import DATA
+from perennial.ingestion.arrivals import Arrived, find_arrived, fingerprint
 from perennial.stores.clock import Clock
 from perennial.stores.operations import PartitionRecord
 from perennial.stores.sources import SourceFiles

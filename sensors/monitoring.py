@@ -7,13 +7,13 @@ from typing import Any
 
 import dagster as dg
 
-from perennial.arrivals import MOST_PARTITIONS, fingerprint
 from perennial.declaration import Pipeline
 from perennial.deployment import Version
-from perennial.monitoring_due import find_due, matchable, measurable
-from perennial.ranges import Range, ranges_of
+from perennial.graph.ranges import Range, ranges_of
+from perennial.graph.stages import ANSWERED, MONITORING
+from perennial.ingestion.arrivals import MOST_PARTITIONS, fingerprint
+from perennial.monitoring.due import find_due, matchable, measurable
 from perennial.settings import Home
-from perennial.stages import ANSWERED, MONITORING
 from perennial.stores.clock import Clock
 from perennial.stores.inference_log import pending_partitions
 from perennial.stores.tables import Tables

@@ -4,10 +4,10 @@ from typing import Any
 
 import dagster as dg
 
-from perennial.arrivals import fingerprint
 from perennial.declaration import Pipeline
+from perennial.graph.stages import DATA, training_assets
+from perennial.ingestion.arrivals import fingerprint
 from perennial.retraining import Evidence, NotNow, Train, decide_retraining
-from perennial.stages import DATA, training_assets
 from perennial.stores.artifacts import Artifacts
 from perennial.stores.bundles import BundleStore
 from perennial.stores.clock import Clock

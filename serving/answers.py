@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from perennial.errors import PerennialError, RequestError, UnknownModel, UnknownPrediction
-from perennial.request import BodyError, FieldError
+from perennial.prediction.request import BodyError, FieldError
 from serving.batching import LogUnwritable
 from serving.models import Unready
 

@@ -20,8 +20,8 @@ import numpy as np
 import polars as pl
 
 from perennial.errors import RequestError
-from perennial.prediction_id import issue
-from perennial.request import FieldError, Row
+from perennial.prediction.prediction_id import issue
+from perennial.prediction.request import FieldError, Row
 from perennial.stores.segments import Record
 from serving.metrics import Metrics
 from serving.models import Served

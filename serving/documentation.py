@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-from perennial.bundle import RequestColumn
+from perennial.bundle.bundle import RequestColumn
 from perennial.schema import Kind
 from serving.models import Served
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from perennial.prediction_id import verify
-from perennial.request import FieldError, list_in
+from perennial.prediction.prediction_id import verify
+from perennial.prediction.request import FieldError, list_in
 from perennial.stores.operations import Outcome
 
 

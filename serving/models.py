@@ -14,10 +14,10 @@ from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from perennial.bundle import Bundle
+from perennial.bundle.bundle import Bundle
 from perennial.deployment import Version
 from perennial.errors import PerennialError, UnknownModel
-from perennial.prediction import Predictor
+from perennial.prediction.scoring import Predictor
 from serving.metrics import Metrics
 
 log = logging.getLogger("serving")

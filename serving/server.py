@@ -18,8 +18,8 @@ import uvicorn
 from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
-from perennial.bundle import open_bundle
-from perennial.prediction import Predictor
+from perennial.bundle.bundle import open_bundle
+from perennial.prediction.scoring import Predictor
 from perennial.settings import Home
 from perennial.stores.bundles import BundleStore
 from perennial.stores.operations import Operations

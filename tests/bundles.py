@@ -12,8 +12,8 @@ import polars as pl
 from onnx import TensorProto, helper
 
 from perennial import Column, Daily, Files, Label, Median, Pipeline, Regression, Schema, ShareWithin, Windows, col
-from perennial.bundle import seal
-from perennial.manifest import describe_features, describe_requests, describe_thresholds
+from perennial.bundle.bundle import seal
+from perennial.bundle.manifest import describe_features, describe_requests, describe_thresholds
 from perennial.stores.parquet import to_parquet
 
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import polars as pl
 
 from perennial.declaration import Pipeline
-from perennial.featurization import featurize_rows
-from perennial.ingestion import Arrival, land
-from perennial.labels import label_rows
-from perennial.lineage import inputs_of
+from perennial.featurization.expressions import featurize_rows
+from perennial.graph.lineage import inputs_of
+from perennial.ingestion.landing import Arrival, land
+from perennial.labels.labelling import label_rows
 from perennial.settings import home_at
 from perennial.stores.lakehouse import Lakehouse
 from perennial.stores.operations import Operations
 from perennial.stores.tables import Outcome, Tables
-from perennial.validation import split_rows
+from perennial.validation.verdicts import split_rows
 from world.city import City
 from world.files import told_orders
 

@@ -15,12 +15,12 @@ import polars as pl
 
 from perennial.content import content_hash
 from perennial.declaration import Pipeline
-from perennial.featurization import featurize_rows
-from perennial.ingestion import land
+from perennial.featurization.expressions import featurize_rows
+from perennial.ingestion.landing import land
 from perennial.settings import Home, find_home
 from perennial.stores.lakehouse import Lakehouse
 from perennial.stores.sources import SourceFiles
-from perennial.validation import judge_partitions, split_rows
+from perennial.validation.verdicts import judge_partitions, split_rows
 from pipelines.discovery import discover
 
 

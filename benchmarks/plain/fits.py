@@ -10,9 +10,9 @@ import os
 import sys
 
 from perennial.content import content_hash
-from perennial.fitting import choose, fit_again, fit_candidate
 from perennial.settings import find_home
 from perennial.stores.lakehouse import Lakehouse
+from perennial.training.fitting import choose, fit_again, fit_candidate
 from pipelines.discovery import discover
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from perennial.errors import PartitionBlocked
 from perennial.stores.folders import locked, remove_folder, sweep, sync, write_folder
-from perennial.tracking import is_relative_path
+from perennial.training.tracking import is_relative_path
 
 
 @dataclass(frozen=True, slots=True)

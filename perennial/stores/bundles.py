@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from perennial.bundle import Bundle, open_bundle, sha256_of
+from perennial.bundle.bundle import Bundle, open_bundle, sha256_of
 from perennial.stores.folders import locked, sweep, write_folder
 
 

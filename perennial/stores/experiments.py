@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from perennial.errors import PerennialError
 from perennial.stores.folders import locked
-from perennial.tracking import (
+from perennial.training.tracking import (
     RECORD_TAG,
     VERSION_TAG,
     ChampionMirror,

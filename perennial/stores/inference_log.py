@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from perennial.bundle import RequestSchema
+from perennial.bundle.bundle import RequestSchema
 from perennial.schema import POLARS_TYPES
 from perennial.settings import Home
 from perennial.stores.segments import Record, is_written, segments_in, whole_lines

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from perennial.bundle import Bundle
+from perennial.bundle.bundle import Bundle
 from perennial.errors import BundleError
 
 if TYPE_CHECKING:

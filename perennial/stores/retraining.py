@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from perennial.arrivals import fingerprint
 from perennial.declaration import Pipeline
 from perennial.errors import PartitionBlocked
-from perennial.lineage import problem_with
+from perennial.graph.lineage import problem_with
+from perennial.ingestion.arrivals import fingerprint
 from perennial.retraining import AsOf, Champion, DriftVerdict, Evidence
 from perennial.stores.artifacts import Artifacts
 from perennial.stores.bundles import BundleStore

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from perennial.bundle import RequestSchema
+from perennial.bundle.bundle import RequestSchema
+from perennial.bundle.manifest import describe_requests
 from perennial.declaration import Pipeline
-from perennial.lineage import problem_with
-from perennial.manifest import describe_requests
-from perennial.monitoring import match_outcomes
+from perennial.graph.lineage import problem_with
+from perennial.monitoring.performance import match_outcomes
 from perennial.stores.inference_log import TABLE, read_inference_log
 from perennial.stores.tables import Tables
 from perennial.time import Window

@@ -15,7 +15,7 @@ import polars as pl
 
 from perennial.declaration import Pipeline
 from perennial.errors import SourceError
-from perennial.ingestion import Arrival
+from perennial.ingestion.landing import Arrival
 from perennial.sources import env
 
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from perennial.stores import experiments
 from perennial.stores.folders import claimed, locked, remove_folder, sweep, sync, write_folder
-from perennial.tracking import (
+from perennial.training.tracking import (
     ChampionMirror,
     Mirror,
     Recorded,

@@ -6,11 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from perennial.bundle import Bundle
-from perennial.comparison import BUNDLE, Comparison
+from perennial.bundle.bundle import Bundle
 from perennial.declaration import Pipeline
 from perennial.deployment import Version
 from perennial.errors import UnknownModel
+from perennial.evaluation.comparison import BUNDLE, Comparison
 from perennial.stores.artifacts import Artifacts
 from perennial.stores.handover import Handover
 

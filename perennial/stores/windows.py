@@ -9,14 +9,14 @@ from typing import Any
 
 import polars as pl
 
+from perennial.bundle.parity import golden_rows
 from perennial.declaration import Pipeline
-from perennial.drift import reference_sample
 from perennial.errors import PartitionBlocked
-from perennial.lineage import problem_with
-from perennial.parity import golden_rows
+from perennial.graph.lineage import problem_with
+from perennial.monitoring.drift import reference_sample
 from perennial.stores.operations import PartitionRecord
 from perennial.stores.tables import Tables
-from perennial.training import SplitKeys, TrainingSet, build_training_set, split_keys
+from perennial.training.training_set import SplitKeys, TrainingSet, build_training_set, split_keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,8 +19,8 @@ import pytest
 from assets.pipeline import build_assets
 from perennial.content import content_hash
 from perennial.declaration import Pipeline
+from perennial.graph.stages import DATA
 from perennial.settings import Home, home_at
-from perennial.stages import DATA
 from perennial.stores.sources import SourceFiles
 from perennial.stores.tables import Tables
 from pipelines.delivery_eta import delivery_eta

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assets.range_run import MAX_PARTITIONS, MAX_ROWS, batches_of
-from perennial.stages import DATA
+from perennial.graph.stages import DATA
 from resources.runs import RunResult
 from tests.assets.house import House, copy_of, open_house, simulate_days
 

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from cli.backfill import UNFINISHED
+from perennial.graph.stages import DATA
 from perennial.settings import Home
-from perennial.stages import DATA
 from pipelines.discovery import discover
 from resources.instance import open_instance
 from resources.stores import open_tables

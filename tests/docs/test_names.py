@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from cli.main import app
-from perennial.gates import GATES
+from perennial.promotion.gates import GATES
 from perennial.settings import CLONE, SETTINGS
 from serving.metrics import Metrics
 from tests.docs.pages import DECISIONS, GUIDES, README, commands_of, prose_of, spans_of

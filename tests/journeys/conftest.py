@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from perennial.stages import training_assets
+from perennial.graph.stages import training_assets
 from tests.assets.house import copy_of, open_house, simulate_days
 
 FIRST, LAST = "2024-01-01", "2024-02-14"

@@ -16,8 +16,8 @@ from rich.console import Console
 
 from cli.backfill import backfill_range
 from cli.session import Session
+from perennial.graph.stages import DATA
 from perennial.settings import home_at
-from perennial.stages import DATA
 from pipelines.discovery import Discovered
 from resources.runs import UNFINISHED, end_lost_runs
 from tests.assets.house import House, open_house, simulate_days

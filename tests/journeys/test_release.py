@@ -11,8 +11,8 @@ import dagster as dg
 import pytest
 
 from perennial import GradientBoosting, Linear, Median
-from perennial.gates import GATES
-from perennial.stages import training_assets
+from perennial.graph.stages import training_assets
+from perennial.promotion.gates import GATES
 from perennial.stores.artifacts import Artifacts
 from perennial.stores.bundles import BundleStore
 from perennial.stores.operations import Operations

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from perennial.comparison import BUNDLE, Comparison
-from perennial.stages import training_assets
+from perennial.evaluation.comparison import BUNDLE, Comparison
+from perennial.graph.stages import training_assets
 from perennial.stores.artifacts import Artifacts
 from pipelines.taxi_eta import taxi_eta
 from resources.runs import RunResult

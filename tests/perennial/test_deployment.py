@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.deployment import Deployment, Refusal, Version, decide_release, decide_rollback
-from perennial.promotion import Dossier, Verdict
+from perennial.promotion.dossier import Dossier, Verdict
 
 Outcome = Literal["passed", "refused", "not_comparable"]
 MONTHS = ["2024-01", "2024-02", "2024-03"]

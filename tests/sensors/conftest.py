@@ -13,21 +13,21 @@ import polars as pl
 import pytest
 
 from assets.partitioning import partitions_of
-from perennial.bundle import FILES, seal
-from perennial.candidates.median import Median
+from perennial.bundle.bundle import FILES, seal
 from perennial.declaration import Pipeline
-from perennial.labels import Label
-from perennial.lineage import STEPS, inputs_of
+from perennial.graph.lineage import STEPS, inputs_of
+from perennial.graph.stages import DATA, MONITORING, training_assets
+from perennial.labels.labelling import Label
 from perennial.objective import Regression, ShareWithin
 from perennial.policies import KofN, Retraining, Windows
-from perennial.promotion import Dossier, Verdict
+from perennial.promotion.dossier import Dossier, Verdict
 from perennial.schema import Column, Schema
 from perennial.settings import Home
 from perennial.sources import Files
-from perennial.stages import DATA, MONITORING, training_assets
 from perennial.stores.clock import FixedClock
 from perennial.stores.operations import PartitionRecord
 from perennial.time import Calendar, Daily, days
+from perennial.training.candidates.median import Median
 from resources.instance import open_instance
 from resources.stores import STORES
 

@@ -8,8 +8,8 @@ from typing import Literal
 
 import dagster as dg
 
+from perennial.graph.stages import DATA
 from perennial.sources import Files, env
-from perennial.stages import DATA
 from perennial.stores.operations import PartitionRecord
 from resources.tags import REASON
 from sensors.arrivals import build_arrivals

@@ -9,8 +9,8 @@ import pytest
 
 from cli.services import daemon
 from cli.up import run_stack
+from perennial.graph.stages import DATA
 from perennial.settings import Home
-from perennial.stages import DATA
 from pipelines.discovery import discover
 from resources.instance import open_instance
 from resources.stores import STORES, open_tables

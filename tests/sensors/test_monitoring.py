@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from perennial.stages import ANSWERED, MONITORING
+from perennial.graph.stages import ANSWERED, MONITORING
 from perennial.stores.clock import FixedClock
 from perennial.stores.operations import Outcome, PartitionRecord
 from perennial.time import hours

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import dagster as dg
 import pytest
 
-from perennial.stages import training_assets
+from perennial.graph.stages import training_assets
 from perennial.stores.clock import FixedClock
 from perennial.stores.operations import PartitionRecord
 from perennial.time import hours

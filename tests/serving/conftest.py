@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from perennial.deployment import Released, Version
-from perennial.promotion import Dossier, Verdict
+from perennial.promotion.dossier import Dossier, Verdict
 from perennial.settings import Home
 from perennial.stores.bundles import BundleStore
 from perennial.stores.operations import Operations

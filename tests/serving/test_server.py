@@ -20,7 +20,7 @@ import polars as pl
 import pytest
 import uvicorn
 
-from perennial.prediction import Predictor
+from perennial.prediction.scoring import Predictor
 from perennial.stores.inference_log import take_in
 from serving.server import _run
 from tests.bundles import an_instance

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.drift import drift_report, reference_sample
 from perennial.errors import SourceError
-from perennial.featurization import FeatureKind
+from perennial.featurization.expressions import FeatureKind
+from perennial.monitoring.drift import drift_report, reference_sample
 from world.city import FIRST_DAY, LAST_DAY, RIVERSIDE, City
 
 DAYS = st.dates(FIRST_DAY, LAST_DAY)

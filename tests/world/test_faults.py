@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.declaration import Pipeline
-from perennial.ingestion import Arrival, land
-from perennial.validation import Split, judge_partitions, split_rows
+from perennial.ingestion.landing import Arrival, land
+from perennial.validation.verdicts import Split, judge_partitions, split_rows
 from world.city import FIRST_DAY, LAST_DAY, City
 from world.faults import FAULTS, add_faults
 from world.files import told_orders

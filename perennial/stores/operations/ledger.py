@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from perennial.deployment import Deployment
-from perennial.evidence import plain
+from perennial.evaluation.evidence import plain
 from perennial.stores.operations import tables
 from perennial.stores.operations.database import Database
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from perennial.evidence import plain
+from perennial.evaluation.evidence import plain
 from perennial.stores.operations import tables
 from perennial.stores.operations.database import Database
 

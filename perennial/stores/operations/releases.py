@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from perennial.deployment import Refusal, Released, Version, decide_release, decide_rollback
-from perennial.promotion import Dossier
+from perennial.promotion.dossier import Dossier
 from perennial.stores.operations import tables
 from perennial.stores.operations.ledger import append_entry, deployments, last_deployment, rolled_back_after
 from perennial.stores.operations.versions import Versions, find_champion, find_version, newest_dossier

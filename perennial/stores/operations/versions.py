@@ -9,8 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from perennial.deployment import Version
-from perennial.evidence import plain
-from perennial.promotion import Dossier
+from perennial.evaluation.evidence import plain
+from perennial.promotion.dossier import Dossier
 from perennial.stores.operations import tables
 from perennial.stores.operations.database import Database
 from perennial.stores.operations.ledger import last_deployment

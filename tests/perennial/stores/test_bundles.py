@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from perennial.bundle import sha256_of
+from perennial.bundle.bundle import sha256_of
 from perennial.errors import BundleError
 from perennial.stores.bundles import BundleStore
 from tests.bundles import small_bundle

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perennial.bundle import open_bundle
+from perennial.bundle.bundle import open_bundle
 from perennial.settings import Home
 from perennial.stores import inference_log
 from perennial.stores.inference_log import LAKE_SCHEMA, pending_partitions, read_inference_log, remove_taken, take_in

@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from perennial.bundle import open_bundle
+from perennial.bundle.bundle import open_bundle
 from perennial.errors import BundleError
-from perennial.prediction import Predictor
+from perennial.prediction.scoring import Predictor
 from perennial.stores.bundles import BundleStore
 from perennial.stores.model_server import predict_over_http, running_server
 from tests.bundles import small_bundle
@@ -61,7 +61,7 @@ def test_the_server_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> N
     code = """
 import os, signal, sys
 from pathlib import Path
-from perennial.bundle import open_bundle
+from perennial.bundle.bundle import open_bundle
 from perennial.stores.model_server import running_server
 with running_server(open_bundle(Path(sys.argv[1]))) as address:
     print(address, flush=True)

@@ -23,7 +23,7 @@ from mlflow.tracking.client import MlflowClient
 from perennial.errors import PerennialError
 from perennial.settings import Home
 from perennial.stores.tracking import NOT_YET, Tracking
-from perennial.tracking import RunRecord
+from perennial.training.tracking import RunRecord
 
 # mlflow 3.17.2 maps one relationship in a way that SQLAlchemy 2.1 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
@@ -39,7 +39,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from mlflow.tracking.client import MlflowClient
 from perennial.stores import tracking
-from perennial.tracking import RunRecord
+from perennial.training.tracking import RunRecord
 
 place, name, when = {
     "create_run after": (MlflowClient, "create_run", "after"),
@@ -71,7 +71,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 import mlflow.tracking.client
 from perennial.stores.tracking import Tracking
-from perennial.tracking import RunRecord
+from perennial.training.tracking import RunRecord
 
 sys.stdin.readline()
 at = datetime(2024, 3, 1, tzinfo=UTC)

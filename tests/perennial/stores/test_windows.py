@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from perennial import Files, Label, Windows, col
+from perennial.bundle.parity import UNSEEN
 from perennial.errors import HistoryTooShort, NoMatureLabels, PartitionBlocked
-from perennial.parity import UNSEEN
 from perennial.stores.tables import Outcome, Tables
 from perennial.stores.windows import collect_training_set, held_out_rows
 from pipelines.delivery_eta import delivery_eta

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from perennial.deployment import Refusal, Released, Version
-from perennial.promotion import Dossier, Verdict
+from perennial.promotion.dossier import Dossier, Verdict
 from perennial.stores.operations import Operations
 
 Gate = Literal["passed", "refused", "not_comparable"]
@@ -331,7 +331,7 @@ def test_a_release_killed_at_any_statement_leaves_route_and_ledger_as_before(sql
 
 RELEASES_WITHOUT_END = """
 import sys, itertools, datetime
-from perennial.promotion import Dossier, Verdict
+from perennial.promotion.dossier import Dossier, Verdict
 from perennial.stores.operations import Operations
 operations, at = Operations(sys.argv[1]), datetime.datetime.now(datetime.UTC)
 passed = (Verdict(gate="g", outcome="passed", reason="r"),)

@@ -1,0 +1,1 @@
+"""Bundle: everything that serves, as one immutable artifact."""

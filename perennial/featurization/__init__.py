@@ -1,0 +1,1 @@
+"""Featurization: what a model sees of a row."""

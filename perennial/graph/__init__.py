@@ -1,0 +1,1 @@
+"""Graph: the stages of a pipeline, what they are made from, and ranges of partitions."""

@@ -1,0 +1,1 @@
+"""Ingestion: how a source's partitions arrive and land."""

@@ -1,0 +1,62 @@
+"""Arrivals: which partitions of a source are new or have changed since they landed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from perennial.graph.ranges import Range, ranges_of
+from perennial.time import Calendar
+
+MOST_PARTITIONS = 64
+"""Of one request: a run that is lost loses at most so much work."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrived:
+    """Consecutive partitions that one run should land."""
+
+    range: Range
+    new: int
+    changed: int
+    key: str
+    """Equal for equal files, whoever looks and when."""
+
+    @property
+    def reason(self) -> str:
+        """Why they should land, for a person."""
+        first, last = self.range
+        span = first if first == last else f"{first} to {last}"
+        counts = [f"{count} {word}" for count, word in ((self.new, "new"), (self.changed, "changed")) if count]
+        return f"{' and '.join(counts)} in the source: {span}"
+
+
+def find_arrived(
+    calendar: Calendar, signatures: Mapping[str, str], landed: Mapping[str, str | None], *, busy: Collection[str] = ()
+) -> list[Arrived]:
+    """The partitions whose file's signature is not the landed one, but for those that a run is `busy` with.
+
+    `landed` holds the signature with which each partition landed or was blocked.
+    """
+    arrived = {key for key, signature in signatures.items() if landed.get(key) != signature} - set(busy)
+    found = []
+    for first, last in ranges_of(calendar, arrived, longest=MOST_PARTITIONS):
+        keys = calendar.keys(first, last)
+        changed = sum(key in landed for key in keys)
+        found.append(
+            Arrived(
+                range=(first, last),
+                new=len(keys) - changed,
+                changed=changed,
+                key=fingerprint({key: signatures[key] for key in keys}),
+            )
+        )
+    return found
+
+
+def fingerprint(content: object) -> str:
+    """A short name of JSON `content`, equal for equal content."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:24]

@@ -1,0 +1,1 @@
+"""Labels: what happened, and since when one could know it."""

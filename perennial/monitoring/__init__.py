@@ -1,0 +1,1 @@
+"""Monitoring: how the model does in production, and whether the world moved."""

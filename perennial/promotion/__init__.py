@@ -1,0 +1,1 @@
+"""Promotion: the gates that a version must pass, and the evidence."""

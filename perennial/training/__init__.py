@@ -1,0 +1,1 @@
+"""Training: the rows, the candidates, and how they are fitted."""

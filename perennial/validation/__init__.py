@@ -1,0 +1,1 @@
+"""Validation: which rows and partitions may be used, and how they look."""

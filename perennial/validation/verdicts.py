@@ -1,0 +1,237 @@
+"""Validation: which landed rows are accepted, which are quarantined and why, and which partition is blocked.
+
+Row expectations judge landed rows, partition expectations the accepted ones. landed = accepted +
+quarantined, always. A partition without rows, or without an accepted row, is blocked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from perennial.time import Calendar
+from perennial.validation.expectations import Expectation, Level
+from perennial.validation.suites import (
+    measure_claims,
+    measure_name,
+    measures,
+    partition_windows,
+    row_claim,
+    unexpected_rows,
+    unique_claim,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+EXAMPLES = 5
+"""Rows shown for a failed expectation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectationResult:
+    """What one expectation found in one partition."""
+
+    expectation: Expectation
+    success: bool
+    observed: float | None
+    """Row level and `unique`: failing rows; else the measure, None where there is none to take."""
+    unexpected: int
+    """Rows that fail; 0 for a claim about the partition as a whole."""
+    share: float
+    """Failing rows as a share of the rows looked at."""
+    examples: tuple[Mapping[str, Any], ...] = ()
+    """Up to five failing rows: `row` (its number in the partition, from 0) and the columns of the claim."""
+
+    @property
+    def level(self) -> Level:
+        """Whether rows or the partition were judged."""
+        return self.expectation.level
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionVerdict:
+    """Whether a partition may go on, and what every expectation found in it."""
+
+    partition: str
+    landed: int
+    accepted: int
+    quarantined: int
+    results: tuple[ExpectationResult, ...]
+    blocked: bool
+    reason: str | None
+    """Why it is blocked, in words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Landed rows, divided; both parts keep the order of the rows."""
+
+    accepted: pl.DataFrame
+    quarantined: pl.DataFrame
+    """With `reason`: the claims that failed, joined by `; `."""
+    results: Mapping[str, tuple[ExpectationResult, ...]]
+    """Row expectations, by partition."""
+
+
+def split_rows(landed: pl.DataFrame, expectations: Sequence[Expectation], calendar: Calendar) -> Split:
+    """Divide `landed`, which may hold many partitions, by the row expectations, in one validation.
+
+    A row that fails only expectations of severity `warn` is counted and stays accepted.
+    """
+    declared = [expectation for expectation in expectations if expectation.level == "row"]
+    windows = partition_windows(landed["partition"], calendar)
+    failing = unexpected_rows(landed, [row_claim(e, landed.schema, windows) for e in declared])
+    masks = [_mask(rows, landed.height) for rows in failing]
+    reasons = [
+        pl.when(mask).then(pl.lit(e.claim)) for e, mask in zip(declared, masks, strict=True) if e.severity == "block"
+    ]
+    reason = pl.concat_str(reasons, separator="; ", ignore_nulls=True) if reasons else pl.lit("")
+    marked = landed.with_columns(reason=reason)
+    return Split(
+        accepted=marked.filter(pl.col("reason") == "").drop("reason"),
+        quarantined=marked.filter(pl.col("reason") != ""),
+        results=_row_results(landed, declared, masks),
+    )
+
+
+def judge_partitions(
+    split: Split, expectations: Sequence[Expectation], *, partitions: Iterable[str] = ()
+) -> dict[str, PartitionVerdict]:
+    """A verdict for every partition of `split`, and for each of `partitions` that has no row in it."""
+    counts = _counts(split, partitions)
+    judged = _judge(split.accepted, counts, expectations)
+    return {
+        row["partition"]: _verdict(**row, results=(*split.results.get(row["partition"], ()), *judged[row["partition"]]))
+        for row in counts.iter_rows(named=True)
+    }
+
+
+def _mask(rows: np.ndarray, height: int) -> pl.Series:
+    import numpy as np
+
+    mask = np.zeros(height, dtype=bool)
+    mask[rows] = True
+    return pl.Series(mask)
+
+
+def _row_results(
+    landed: pl.DataFrame, declared: Sequence[Expectation], masks: Sequence[pl.Series]
+) -> dict[str, tuple[ExpectationResult, ...]]:
+    names = [str(position) for position in range(len(declared))]
+    flags = pl.DataFrame(dict(zip(names, masks, strict=True)) | {"partition": landed["partition"]})
+    counts = flags.group_by("partition", maintain_order=True).agg(pl.len().alias("rows"), pl.col(names).sum())
+    examples = [_examples(landed, e.columns, mask) for e, mask in zip(declared, masks, strict=True)]
+    return {
+        row["partition"]: tuple(
+            _row_result(e, row[name], row["rows"], shown.get(row["partition"], ()))
+            for e, name, shown in zip(declared, names, examples, strict=True)
+        )
+        for row in counts.iter_rows(named=True)
+    }
+
+
+def _row_result(
+    expectation: Expectation, unexpected: int, rows: int, examples: tuple[Mapping[str, Any], ...]
+) -> ExpectationResult:
+    return ExpectationResult(
+        expectation=expectation,
+        success=unexpected == 0,
+        observed=float(unexpected),
+        unexpected=unexpected,
+        share=unexpected / rows if rows else 0.0,
+        examples=examples,
+    )
+
+
+def _examples(frame: pl.DataFrame, columns: Sequence[str], mask: pl.Series) -> dict[str, tuple[Mapping[str, Any], ...]]:
+    """The first failing rows of each partition."""
+    if not mask.any():
+        return {}
+    number = pl.int_range(pl.len()).over("partition").alias("row")
+    numbered = frame.select("partition", number, *dict.fromkeys(columns)).filter(mask)
+    first = numbered.group_by("partition", maintain_order=True).head(EXAMPLES)
+    return {
+        str(key): tuple(part.drop("partition").iter_rows(named=True))
+        for (key,), part in first.partition_by("partition", as_dict=True, maintain_order=True).items()
+    }
+
+
+def _counts(split: Split, partitions: Iterable[str]) -> pl.DataFrame:
+    """`landed`, `accepted` and `quarantined` rows by partition, in the order of their keys."""
+    keys = pl.DataFrame({"partition": sorted({*split.results, *partitions})}, schema={"partition": pl.String})
+    for name, part in (("accepted", split.accepted), ("quarantined", split.quarantined)):
+        keys = keys.join(part.group_by("partition").agg(pl.len().alias(name)), on="partition", how="left")
+    counts = keys.with_columns(pl.col("accepted", "quarantined").fill_null(0).cast(pl.Int64)).sort("partition")
+    return counts.with_columns(landed=pl.col("accepted") + pl.col("quarantined"))
+
+
+def _judge(
+    accepted: pl.DataFrame, counts: pl.DataFrame, expectations: Sequence[Expectation]
+) -> dict[str, tuple[ExpectationResult, ...]]:
+    declared = [expectation for expectation in expectations if expectation.level == "partition"]
+    found: dict[str, list[ExpectationResult]] = {key: [] for key in counts["partition"]}
+    measured = measures(accepted, counts, declared)
+    claims = [claim for e in declared if e.kind != "unique" for claim in measure_claims(e)]
+    failed = {id(e): set[int]() for e in declared}
+    for claim, rows in zip(claims, unexpected_rows(measured, claims), strict=True):
+        failed[id(claim.declared)].update(rows.tolist())
+    for e in declared:
+        if e.kind == "unique":
+            _add_unique(e, accepted, counts, found)
+            continue
+        observed = measured[measure_name(e)]
+        for row, key in enumerate(counts["partition"]):
+            found[key].append(
+                ExpectationResult(
+                    expectation=e, success=row not in failed[id(e)], observed=observed[row], unexpected=0, share=0.0
+                )
+            )
+    return {key: tuple(results) for key, results in found.items()}
+
+
+def _add_unique(
+    declared: Expectation, accepted: pl.DataFrame, counts: pl.DataFrame, found: Mapping[str, list[ExpectationResult]]
+) -> None:
+    (rows,) = unexpected_rows(accepted, [unique_claim(declared)])
+    mask = _mask(rows, accepted.height)
+    failing = dict(accepted.filter(mask).group_by("partition").len().iter_rows())
+    examples = _examples(accepted, declared.columns, mask)
+    for key, accepted_rows in counts.select("partition", "accepted").iter_rows():
+        found[key].append(_row_result(declared, failing.get(key, 0), accepted_rows, examples.get(key, ())))
+
+
+def _verdict(
+    *, partition: str, landed: int, accepted: int, quarantined: int, results: tuple[ExpectationResult, ...]
+) -> PartitionVerdict:
+    reason = _why_blocked(landed, accepted, results)
+    return PartitionVerdict(
+        partition=partition,
+        landed=landed,
+        accepted=accepted,
+        quarantined=quarantined,
+        results=results,
+        blocked=reason is not None,
+        reason=reason,
+    )
+
+
+def _why_blocked(landed: int, accepted: int, results: Sequence[ExpectationResult]) -> str | None:
+    if not landed:
+        return "no row landed"
+    if not accepted:
+        worst = max((r for r in results if r.level == "row"), key=lambda r: r.unexpected)
+        return f"all {landed} landed rows are quarantined, {worst.unexpected} of them for '{worst.expectation.claim}'"
+    failed = [r for r in results if r.level == "partition" and not r.success and r.expectation.severity == "block"]
+    return "; ".join(f"{r.expectation.claim}: found {_words(r)}" for r in failed) or None
+
+
+def _words(result: ExpectationResult) -> str:
+    if result.expectation.kind == "unique":
+        return f"{result.unexpected} rows that share theirs"
+    if result.observed is None:
+        return "no value"
+    return f"{100 * result.observed:.3g} %" if result.expectation.is_share else f"{result.observed:.6g}"

@@ -1,0 +1,58 @@
+"""Backfill: what is not up to date is computed, what is stays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perennial.graph.backfill import problems_in
+from perennial.graph.lineage import STEPS, inputs_of
+from pipelines.discovery import discover
+
+if TYPE_CHECKING:
+    from perennial.declaration import Pipeline
+
+DAYS = [f"2024-01-{day:02d}" for day in range(1, 8)]
+PIPELINE: Pipeline = discover().named("delivery_eta")
+
+
+@dataclass(frozen=True)
+class Written:
+    content_hash: str
+    inputs: dict[str, str]
+    status: str = "ok"
+    reason: str | None = field(default=None)
+
+
+def written(keys: list[str]) -> dict[str, dict[str, Written]]:
+    return {
+        name: {
+            key: Written(f"{name} {key}", inputs_of(PIPELINE, name, f"{step.parent} {key}" if step.parent else "file"))
+            for key in keys
+        }
+        for name, step in STEPS.items()
+    }
+
+
+@given(done=st.sets(st.sampled_from(DAYS)), changed=st.sets(st.sampled_from(DAYS)))
+def test_the_rest_of_a_range_is_what_was_not_written_or_whose_file_changed(done: set[str], changed: set[str]) -> None:
+    problems = problems_in(PIPELINE, DAYS, written(sorted(done)), changed=changed)
+
+    assert set(problems) == (set(DAYS) - done) | changed
+
+
+@given(table=st.sampled_from(list(STEPS)), key=st.sampled_from(DAYS), damage=st.sampled_from(["lost", "blocked"]))
+def test_one_lost_or_blocked_table_is_named(table: str, key: str, damage: str) -> None:
+    records = written(DAYS)
+    if damage == "lost":
+        del records[table][key]
+    else:
+        records[table][key] = replace(records[table][key], status="blocked", reason="a test")
+
+    problems = problems_in(PIPELINE, DAYS, records)
+
+    assert list(problems) == [key]
+    assert problems[key].startswith(table)

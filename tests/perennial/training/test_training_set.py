@@ -1,0 +1,190 @@
+"""Training: forward in time, one row a key, and only labels known by the as-of instant."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perennial import Windows
+from perennial.declaration import Pipeline
+from perennial.errors import HistoryTooShort, NoMatureLabels
+from perennial.training.training_set import SPLITS, TrainingSet, build_training_set, split_keys
+from pipelines.delivery_eta import delivery_eta
+from pipelines.taxi_eta import taxi_eta
+
+SHORT = replace(delivery_eta, windows=Windows(train=2, validation=1, test=1))
+AS_OF = "2024-01-10"
+KEYS = split_keys(SHORT, AS_OF)
+INSTANT = SHORT.time.known_at(AS_OF)
+HOUR = timedelta(hours=1)
+
+Row = tuple[str, str, int, float, int]
+"""Partition, key, hours after the partition's start, label, hours from the event to its being known."""
+
+
+def frames(rows: list[Row]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """A features and a labels table; a row whose delay is below zero has no label."""
+    starts = [SHORT.time.window(partition).start + hours * HOUR for partition, _, hours, _, _ in rows]
+    utc = pl.Datetime("us", "UTC")
+    features = pl.DataFrame(
+        {
+            "order_id": [row[1] for row in rows],
+            "partition": [row[0] for row in rows],
+            "event_time": pl.Series(starts, dtype=utc),
+            "known_at": pl.Series([SHORT.time.known_at(row[0]) for row in rows], dtype=utc),
+            "items": pl.Series(range(len(rows)), dtype=pl.Float32),
+        },
+        schema_overrides={"order_id": pl.String, "partition": pl.String},
+    )
+    known = pl.Series([at + row[4] * HOUR for at, row in zip(starts, rows, strict=True)], dtype=utc)
+    labels = features.select("order_id", "partition", "event_time").with_columns(
+        known_at=known, label=pl.Series([row[3] for row in rows], dtype=pl.Float64)
+    )
+    return features, labels.filter(pl.Series([row[4] >= 0 for row in rows], dtype=pl.Boolean))
+
+
+def build(rows: list[Row]) -> TrainingSet:
+    features, labels = frames(rows)
+    return build_training_set(SHORT, features=features, labels=labels, keys=KEYS, as_of=INSTANT)
+
+
+ONE_EACH: list[Row] = [(key, f"sure {key}", 12, 30.0, 0) for key in KEYS.all]
+ROWS = st.lists(
+    st.tuples(
+        st.sampled_from(KEYS.all),
+        st.sampled_from("abcde"),
+        st.integers(0, 23),
+        st.floats(1, 99),
+        st.integers(-3, 120),
+    ),
+    max_size=40,
+)
+
+
+def slow_oracle(rows: list[Row]) -> list[tuple[str, str, float, float]]:
+    """Row by row, as a person would with the tables on paper: partition, key, item number, label."""
+    first: dict[tuple[str, str], int] = {}
+    answer: dict[tuple[str, str], float] = {}
+    for number, (partition, key, hours, label, delay) in enumerate(rows):
+        first.setdefault((partition, key), number)
+        known = SHORT.time.window(partition).start + (hours + delay) * HOUR
+        if delay >= 0 and known <= INSTANT:
+            answer.setdefault((partition, key), label)
+    return sorted((*at, float(number), answer[at]) for at, number in first.items() if at in answer)
+
+
+@given(rows=ROWS)
+def test_the_rows_are_those_of_a_slow_oracle(rows: list[Row]) -> None:
+    rows = [*ONE_EACH, *rows]
+
+    made = build(rows)
+
+    found = made.frame.select("partition", "order_id", "items", "label").rows()
+    assert sorted(found) == slow_oracle(rows)
+    assert made.duplicates == len(rows) - len({(row[0], row[1]) for row in rows})
+    assert made.immature == len({(row[0], row[1]) for row in rows}) - len(found)
+
+
+@given(rows=ROWS)
+def test_no_label_is_used_that_was_not_known_by_the_as_of_instant(rows: list[Row]) -> None:
+    features, labels = frames([*ONE_EACH, *rows])
+    late = labels.filter(pl.col("known_at") > INSTANT)
+    untouched = build_training_set(SHORT, features=features, labels=labels, keys=KEYS, as_of=INSTANT)
+
+    changed = labels.with_columns(
+        label=pl.when(pl.col("known_at") > INSTANT).then(pl.col("label") + 1_000).otherwise(pl.col("label"))
+    )
+    blind = labels.filter(pl.col("known_at") <= INSTANT)
+
+    assert late.height + blind.height == labels.height
+    for other in (changed, blind):
+        made = build_training_set(SHORT, features=features, labels=other, keys=KEYS, as_of=INSTANT)
+        assert made.content_hash == untouched.content_hash
+
+
+@given(rows=ROWS, seed=st.integers(0, 9))
+def test_the_content_hash_repeats_and_sees_a_change(rows: list[Row], seed: int) -> None:
+    rows = [*ONE_EACH, *rows]
+    made = build(rows)
+
+    assert build(rows).content_hash == made.content_hash
+    other = [(*row[:3], row[3] + 1, row[4]) for row in rows]
+    assert build(other).content_hash != made.content_hash
+
+
+@given(rows=ROWS)
+def test_splits_share_no_row_and_follow_each_other_in_time(rows: list[Row]) -> None:
+    made = build([*ONE_EACH, *rows])
+
+    parts = [made.rows(split) for split in SPLITS]
+    assert sum(part.height for part in parts) == made.frame.height
+    for before, after in pairwise(parts):
+        assert before["event_time"].max() < after["event_time"].min()  # type: ignore[operator]
+    assert made.frame["event_time"].is_sorted()
+
+
+@settings(max_examples=40)
+@given(
+    train=st.integers(1, 40),
+    validation=st.integers(1, 9),
+    test=st.integers(1, 9),
+    later=st.integers(0, 600),
+    pipeline=st.sampled_from([delivery_eta, taxi_eta]),
+)
+def test_a_window_is_cut_forward_in_time_without_gap_or_overlap(
+    train: int, validation: int, test: int, later: int, pipeline: Pipeline
+) -> None:
+    windows = Windows(train=train, validation=validation, test=test)
+    declared = replace(pipeline, windows=windows, time=replace(pipeline.time, end=None))
+    history = declared.time.keys(declared.time.start, "2025-06-30" if pipeline is delivery_eta else "2040-12")
+    as_of = history[later % len(history)]
+    position = history.index(as_of) + 1
+
+    if position < windows.length:
+        with pytest.raises(HistoryTooShort) as caught:
+            split_keys(declared, as_of)
+        for word in (f"{declared.name} as of {as_of}", f"found {position} partitions", f"at least {windows.length}"):
+            assert word in str(caught.value)
+        return
+    keys = split_keys(declared, as_of)
+
+    assert list(keys.all) == history[position - windows.length : position]
+    assert (len(keys.train), len(keys.validation), len(keys.test)) == (train, validation, test)
+    assert keys.fitted + keys.test == keys.all
+
+
+def test_as_of_december_means_the_instant_december_ends_december_included() -> None:
+    keys = split_keys(taxi_eta, "2023-12")
+
+    assert keys.test == ("2023-12",)
+    assert taxi_eta.time.known_at("2023-12") == datetime(2024, 1, 1, 5, tzinfo=UTC)
+
+
+def test_a_label_that_was_known_at_the_very_instant_counts_and_one_a_moment_later_does_not() -> None:
+    features, labels = frames([*ONE_EACH, (AS_OF, "edge", 1, 9.0, 1)])
+    edge = pl.col("order_id") == "edge"
+
+    def rows_when_known(at: datetime) -> int:
+        moved = labels.with_columns(known_at=pl.when(edge).then(pl.lit(at)).otherwise(pl.col("known_at")))
+        return build_training_set(SHORT, features=features, labels=moved, keys=KEYS, as_of=INSTANT).frame.height
+
+    assert rows_when_known(INSTANT) == len(ONE_EACH) + 1
+    assert rows_when_known(INSTANT + timedelta(microseconds=1)) == len(ONE_EACH)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_split_without_a_known_label_is_a_clear_refusal(split: str) -> None:
+    empty = getattr(KEYS, split)
+    unknown = [(*row[:4], -1 if row[0] in empty else 0) for row in ONE_EACH]
+
+    with pytest.raises(NoMatureLabels) as caught:
+        build(unknown)
+
+    for word in ("delivery_eta as of 2024-01-11", f"the {split} split", f"0 labelled rows in {empty[0]}", "known_at"):
+        assert word in str(caught.value)
