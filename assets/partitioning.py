@@ -5,6 +5,7 @@ import warnings
 import dagster as dg
 
 from perennial.declaration import Pipeline
+from perennial.labels.maturity import lag
 from perennial.time import Calendar, Daily, Hourly, Monthly
 
 
@@ -26,12 +27,13 @@ def partitions_of(calendar: Calendar) -> dg.TimeWindowPartitionsDefinition:
 
 
 def window_mapping(pipeline: Pipeline) -> dg.TimeWindowPartitionMapping:
-    """An as-of partition depends on every partition of its training window."""
+    """An as-of partition depends on every partition that its training window may hold."""
+    longest = pipeline.windows.length + lag(pipeline)
     with warnings.catch_warnings():
         # The last argument is in beta in Dagster 1.13; without it the first as-ofs of a calendar have no mapping.
         warnings.simplefilter("ignore", category=dg.BetaWarning)
         return dg.TimeWindowPartitionMapping(
-            start_offset=1 - pipeline.windows.length, end_offset=0, allow_nonexistent_upstream_partitions=True
+            start_offset=1 - longest, end_offset=0, allow_nonexistent_upstream_partitions=True
         )
 
 

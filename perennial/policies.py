@@ -6,7 +6,7 @@ The rules that apply them live in the module of their stage.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 import polars as pl
@@ -24,6 +24,31 @@ class Windows:
     def length(self) -> int:
         """Partitions of history that one training needs."""
         return self.train + self.validation + self.test
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Late:
+    """Until when a row, or a correction of one, may arrive: after its partition's end at most `accept_for`.
+
+    What arrives later is quarantined, and the row that it would replace stays. None accepts it always.
+    """
+
+    accept_for: timedelta | None = None
+
+    def until(self, end: datetime) -> datetime | None:
+        """The last instant at which a row of a partition that ends at `end` is accepted."""
+        return None if self.accept_for is None else end + self.accept_for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maturity:
+    """A partition's labels are mature once `completeness` of its accepted rows have one, or `at_latest` after its end.
+
+    What has not come by then is taken for lost.
+    """
+
+    completeness: float = 0.99
+    at_latest: timedelta = timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from perennial.policies import Maturity
+
 if TYPE_CHECKING:
     from perennial.declaration import Pipeline
 
@@ -23,6 +25,11 @@ class Label:
     unit: str | None = field(default=None, kw_only=True)
     delay: timedelta = field(default=timedelta(0), kw_only=True)
     """How long after `known_at` the outcome reaches us."""
+    mature_after: timedelta | Maturity | None = field(default=None, kw_only=True)
+    """When a partition's outcomes are complete enough to learn from: so long after its end, or by how many are known.
+
+    None: an outcome is known with its row. Training windows end with the newest mature partition.
+    """
 
 
 def label_rows(accepted: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
@@ -30,11 +37,15 @@ def label_rows(accepted: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
 
     A row whose outcome is null has no label yet and is left out, never guessed.
     """
-    known_at = pipeline.time.utc(pipeline.label.known_at) + pipeline.label.delay
     return accepted.select(
         *pipeline.key,
         "partition",
         "event_time",
-        known_at.alias("known_at"),
+        label_known_at(pipeline).alias("known_at"),
         pipeline.label.value.cast(pl.Float64).alias("label"),
     ).filter(pl.col("label").is_finite() & pl.col("known_at").is_not_null())
+
+
+def label_known_at(pipeline: Pipeline) -> pl.Expr:
+    """When a row's outcome can be known, as an instant; null while nobody knows."""
+    return pipeline.time.utc(pipeline.label.known_at) + pipeline.label.delay

@@ -54,13 +54,14 @@ class TrainingSet:
         return self.frame.filter(pl.col("split").is_in(splits))
 
 
-def split_keys(pipeline: Pipeline, as_of: str) -> SplitKeys:
-    """The window that ends with partition `as_of`, cut forward in time.
+def split_keys(pipeline: Pipeline, as_of: str, *, end: str | None = None) -> SplitKeys:
+    """The window of a training as of `as_of`, cut forward in time.
 
-    Raises HistoryTooShort when it reaches back before the pipeline's first partition.
+    It ends with partition `end`, the newest whose labels are mature, or with `as_of` itself. Raises
+    HistoryTooShort when it reaches back before the pipeline's first partition.
     """
     windows = pipeline.windows
-    keys = pipeline.time.preceding(as_of, windows.length)
+    keys = pipeline.time.preceding(end or as_of, windows.length)
     if keys[0] < pipeline.time.start:
         needed = pipeline.time.keys(pipeline.time.start, as_of)
         raise HistoryTooShort(
