@@ -29,6 +29,7 @@ class Target:
     related: str
     """A number that goes together with `label_end` or with another column."""
     category: str
+    key: str
     event: str
     """Wall-clock time of a row."""
     label_end: str | None
@@ -87,7 +88,7 @@ def repeated(struck: Struck, share: float) -> pl.DataFrame:
     times = [name for name in (struck.target.event, struck.target.label_end) if name]
     again = struck.yesterday.sample(count, seed=int(struck.rng.integers(2**31))).with_columns(
         *(pl.col(name) + timedelta(days=1) for name in times),
-        pl.Series("id", struck.rows.filter(some)["id"][:count]),
+        pl.Series(struck.target.key, struck.rows.filter(some)[struck.target.key][:count]),
         partition=pl.lit(struck.rows["partition"][0]),
     )
     return pl.concat([struck.rows.filter(~some), again.select(struck.rows.columns)])
@@ -126,7 +127,8 @@ def cut_short(struck: Struck, share: float) -> pl.DataFrame:
 
 def inflated(struck: Struck, share: float) -> pl.DataFrame:
     """There are more rows than usual, all plausible: others of the day with keys of their own."""
-    more = struck.rows.filter(_some(struck, share)).with_columns(id="more " + pl.col("id"))
+    renamed = (pl.lit("more ") + pl.col(struck.target.key)).alias(struck.target.key)
+    more = struck.rows.filter(_some(struck, share)).with_columns(renamed)
     jitter = 1 + 0.01 * struck.rng.standard_normal(more.height)
     return pl.concat([struck.rows, more.with_columns(pl.col(struck.target.number) * jitter)])
 
