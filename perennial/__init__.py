@@ -7,11 +7,19 @@ from polars import col, concat_str, lit, when
 
 from perennial.declaration import Pipeline
 from perennial.labels.labelling import Label
-from perennial.objective import ErrorCost, Regression, ShareWithin
+from perennial.objective import (
+    BinaryClassification,
+    DecisionCost,
+    ErrorCost,
+    Regression,
+    ShareOfDecisions,
+    ShareWithin,
+)
 from perennial.policies import Better, Gates, KofN, Monitoring, NotWorse, Parity, Retraining, Slice, Windows
 from perennial.schema import Column, Schema
 from perennial.sources import Files, env
 from perennial.time import Daily, Hourly, Monthly, days, hours
+from perennial.training.candidates.base_rate import BaseRate
 from perennial.training.candidates.gradient_boosting import GradientBoosting
 from perennial.training.candidates.linear import Linear
 from perennial.training.candidates.median import Median
@@ -19,9 +27,12 @@ from perennial.training.candidates.neural_net import NeuralNet
 from perennial.validation import expectations as expect
 
 __all__ = [
+    "BaseRate",
     "Better",
+    "BinaryClassification",
     "Column",
     "Daily",
+    "DecisionCost",
     "ErrorCost",
     "Files",
     "Gates",
@@ -40,6 +51,7 @@ __all__ = [
     "Regression",
     "Retraining",
     "Schema",
+    "ShareOfDecisions",
     "ShareWithin",
     "Slice",
     "Windows",

@@ -19,7 +19,7 @@ import polars as pl
 from perennial.errors import DeclarationError, FeatureError
 from perennial.featurization.expressions import Feature, check_row_wise, columns_of, declare_features
 from perennial.labels.labelling import Label
-from perennial.objective import Regression
+from perennial.objective import Objective
 from perennial.policies import Gates, Monitoring, Retraining, Slice, Windows
 from perennial.schema import Schema
 from perennial.sources import Files
@@ -45,7 +45,7 @@ class Pipeline:
 
     name: str
     owner: str
-    objective: Regression
+    objective: Objective
     source: Files
     time: Calendar
     key: Sequence[str]
@@ -201,7 +201,12 @@ class Pipeline:
         if not any(candidate.baseline for candidate in self.candidates):
             self._refuse("candidates", names, "at least one baseline, such as Median(by=...) or Linear()")
         features = {feature.name: feature for feature in self.checked_features}
+        task = self.objective.task
         for candidate in self.candidates:
+            if task not in candidate.tasks:
+                learns = " and ".join(sorted(candidate.tasks))
+                found = f"{type(candidate).__name__}, which learns {learns}"
+                self._refuse(f"candidates[{candidate.name}]", found, f"a candidate for {task}, the objective's task")
             for name in candidate.needs:
                 if name not in features:
                     self._refuse(f"candidates[{candidate.name}]", name, f"a feature ({', '.join(features)})")
@@ -212,6 +217,8 @@ class Pipeline:
             self._refuse("retraining.drift", drift, "1 <= k <= n")
 
     def _check_ranges(self) -> None:
+        for where, value, expected in self.objective.misfits():
+            self._refuse(f"objective.{where}", value, expected)
         baselines, champion = self.gates.baselines, self.gates.champion
         for where, share in (("baselines", baselines.confidence), ("champion", champion.confidence)):
             if not 0 < share < 1:

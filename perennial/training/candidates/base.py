@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from perennial.objective import Task
+
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
     from perennial.featurization.expressions import Feature
-    from perennial.objective import Regression
+    from perennial.objective import Objective
 
 OUTPUT = "prediction"
 """Name of the only output of every exported model: float32, shape (rows, 1)."""
@@ -38,6 +40,8 @@ class LearningCurve:
 
     train: tuple[float, ...]
     validation: tuple[float, ...]
+    loss: str | None = None
+    """Which error, where it is not the objective's metric."""
 
 
 class Fitted(ABC):
@@ -50,7 +54,7 @@ class Fitted(ABC):
 
     @abstractmethod
     def predict(self, features: pl.DataFrame) -> np.ndarray[Any, Any]:
-        """One float64 prediction a row, by the fitted model itself."""
+        """One float64 prediction a row, by the fitted model itself: the probability of 1 for a classification."""
 
     @abstractmethod
     def to_onnx(self) -> bytes:
@@ -68,6 +72,8 @@ class Candidate(ABC):
 
     baseline: ClassVar[bool] = False
     """Whether every other candidate must beat it before it may serve."""
+    tasks: ClassVar[frozenset[Task]] = frozenset({"regression"})
+    """The kinds of objective that it can learn for; a pipeline of another kind refuses it when it loads."""
 
     @property
     @abstractmethod
@@ -86,7 +92,7 @@ class Candidate(ABC):
         validation: Rows | None,
         *,
         features: Sequence[Feature],
-        objective: Regression,
+        objective: Objective,
         seed: int,
         rounds: int | None = None,
     ) -> Fitted:

@@ -6,29 +6,42 @@ import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
+from perennial.objective import Task
 from perennial.training.candidates.base import OUTPUT, Candidate, Fitted, LearningCurve, Rows
-from perennial.training.candidates.graph import OPSET, build_model, node
-from perennial.training.candidates.preparation import Lookup, frequent, labels_of, names_of, number_matrix, usable
+from perennial.training.candidates.graph import OPSET, build_model, constant, node
+from perennial.training.candidates.preparation import (
+    Lookup,
+    classes_of,
+    frequent,
+    group_means,
+    labels_of,
+    names_of,
+    number_matrix,
+    usable,
+)
 
 if TYPE_CHECKING:
     import numpy as np
 
     from perennial.featurization.expressions import Feature
-    from perennial.objective import Regression
+    from perennial.objective import Objective
 
 MANY_ROWS = 1_000_000
 """From so many rows on more threads pay. On two cores shared with other work, 365,000 rows took two threads 80 s of
 processor time and one thread 17: threads that wait spin, and the one that lost its core keeps all waiting."""
-LOSSES = {"mae": "absolute_error", "rmse": "squared_error"}
+LOSSES = {"mae": "absolute_error", "rmse": "squared_error", "log_loss": "log_loss", "brier": "log_loss"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class GradientBoosting(Candidate):
-    """scikit-learn's HistGradientBoostingRegressor, its loss chosen by the objective's metric.
+    """scikit-learn's histogram-based boosting, its loss chosen by the objective's metric.
+
+    A classification is learned by log loss, also where the Brier score judges it: both are lowest at
+    the true probabilities.
 
     A category becomes one number: the mean label of its rows, drawn towards the overall mean by
     `smoothing` imagined rows. In that order one split separates any high from any low categories
@@ -36,6 +49,8 @@ class GradientBoosting(Candidate):
     never seen, it is the overall mean, so that a category of 20,000 values neither costs nor leaks
     its rows' own labels.
     """
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({"regression", "binary classification"})
 
     name: str = "gradient_boosting"
     learning_rate: float = 0.1
@@ -61,18 +76,19 @@ class GradientBoosting(Candidate):
         validation: Rows | None,
         *,
         features: Sequence[Feature],
-        objective: Regression,
+        objective: Objective,
         seed: int,
         rounds: int | None = None,
     ) -> FittedBoosting:
         """Grow trees until the validation rows are predicted no better, or exactly `rounds`."""
-        from sklearn.ensemble import HistGradientBoostingRegressor
+        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
         used = usable(features, self.ignore, where=self.name)
-        label = labels_of(train, where=self.name)
+        classifies = objective.task == "binary classification"
+        label = (classes_of if classifies else labels_of)(train, where=self.name)
         lookups = tuple(self._order(train.features, label, name) for name in names_of(used, "category"))
         inputs = Inputs(numbers=names_of(used, "number"), lookups=lookups)
-        model = HistGradientBoostingRegressor(
+        model = (HistGradientBoostingClassifier if classifies else HistGradientBoostingRegressor)(
             loss=LOSSES[objective.metric],
             learning_rate=self.learning_rate,
             max_iter=self.max_iter if rounds is None else rounds,
@@ -93,19 +109,8 @@ class GradientBoosting(Candidate):
         return FittedBoosting(used, inputs, model, metric=objective.metric)
 
     def _order(self, frame: pl.DataFrame, label: np.ndarray[Any, Any], name: str) -> Lookup:
-        mean = float(label.mean())
         kept = frequent(frame.get_column(name), self.max_categories)
-        means = (
-            pl.DataFrame({"category": frame.get_column(name).fill_null("")})
-            .with_columns(label=pl.Series(label))
-            .filter(pl.col("category").is_in(kept))
-            .group_by("category")
-            .agg((pl.col("label").sum() + mean * self.smoothing) / (pl.len() + self.smoothing))
-            .sort("category")
-            .with_columns(pl.col("label").cast(pl.Float32))
-        )
-        default = pl.Series([mean], dtype=pl.Float32).item()
-        return Lookup(name=name, values=dict(means.iter_rows()), default=default)
+        return group_means(frame, label, name, smoothing=self.smoothing, kept=kept)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,26 +148,34 @@ class FittedBoosting(Fitted):
         self.used = used
         self.inputs = inputs
         self.model = model
+        self.classifies = model.loss == "log_loss"
         self.rounds = int(model.n_iter_)
         self.curve = _curve(model, metric)
         self.parameters = {"rounds": self.rounds, "loss": model.loss, "features": len(used)}
         _round_thresholds_down(model)
 
     def predict(self, features: pl.DataFrame) -> np.ndarray[Any, Any]:
-        """The sum of the trees."""
+        """The sum of the trees; of a classifier, the probability that it stands for."""
         import numpy as np
 
-        return np.asarray(self.model.predict(self.inputs.apply(features)), dtype=np.float64)
+        columns = self.inputs.apply(features)
+        answers = self.model.predict_proba(columns)[:, 1] if self.classifies else self.model.predict(columns)
+        return np.asarray(answers, dtype=np.float64)
 
     def to_onnx(self) -> bytes:
         """A table for each category, then the trees as skl2onnx converts them."""
+        import numpy as np
+
         columns = [*self.inputs.numbers, *(f"{lookup.name}_ordered" for lookup in self.inputs.lookups)]
         trees = _convert(self.model, width=len(columns))
         nodes = [lookup.node(f"{lookup.name}_ordered") for lookup in self.inputs.lookups]
         nodes.append(node("Concat", columns, "columns", axis=1))
         nodes.extend(trees.node)
-        nodes.append(node("Identity", [trees.output[0].name], OUTPUT))
-        return build_model(self.used, nodes, trees.initializer)
+        if not self.classifies:
+            nodes.append(node("Identity", [trees.output[0].name], OUTPUT))
+            return build_model(self.used, nodes, trees.initializer)
+        nodes.append(node("Gather", [trees.output[1].name, "positive"], OUTPUT, axis=1))
+        return build_model(self.used, nodes, [*trees.initializer, constant("positive", np.array([1]))])
 
 
 def _threads_for(rows: int) -> AbstractContextManager[Any]:
@@ -184,6 +197,7 @@ def _convert(model: Any, *, width: int) -> Any:
             model,
             initial_types=[("columns", FloatTensorType([None, width]))],
             target_opset={"": OPSET, "ai.onnx.ml": 1},
+            options={id(model): {"zipmap": False}} if model.loss == "log_loss" else None,
         ).graph
 
 
@@ -195,7 +209,7 @@ def _curve(model: Any, metric: str) -> LearningCurve | None:
         tuple(float((-2 * score) ** 0.5 if metric == "rmse" else -score) for score in scores[1:])
         for scores in (model.train_score_, model.validation_score_)
     )
-    return LearningCurve(train=train, validation=validation)
+    return LearningCurve(train=train, validation=validation, loss="log_loss" if metric == "brier" else None)
 
 
 def _round_thresholds_down(model: Any) -> None:

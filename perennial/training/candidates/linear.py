@@ -1,18 +1,21 @@
-"""Linear: ridge regression on scaled numbers and the most frequent categories, the simplest learned model."""
+"""Linear: a weighted sum of scaled numbers and the most frequent categories, the simplest learned model."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
+from perennial.objective import Task
 from perennial.training.candidates.base import OUTPUT, Candidate, Fitted, Rows
 from perennial.training.candidates.graph import build_model, constant, node
 from perennial.training.candidates.preparation import (
     Lookup,
     Scaling,
+    classes_of,
     codes,
     frequent,
     labels_of,
@@ -26,19 +29,21 @@ if TYPE_CHECKING:
     import onnx
 
     from perennial.featurization.expressions import Feature
-    from perennial.objective import Regression
+    from perennial.objective import Objective
 
 
 @dataclass(frozen=True, kw_only=True)
 class Linear(Candidate):
-    """Ridge regression: one coefficient a number and one a category.
+    """Ridge regression, or logistic regression for a classification: one coefficient a number and one a category.
 
-    It minimises squared error whatever the metric: a baseline is meant to be plain. Only the
+    It minimises squared error, or log loss, whatever the metric: a baseline is meant to be plain.
+    `alpha` / 2 times the sum of the squared coefficients is added, the intercept apart. Only the
     `max_categories` most frequent categories of a feature have a coefficient; all others, and one
     never seen, have none, so a category of 20,000 values adds no more columns than that.
     """
 
     baseline: ClassVar[bool] = True
+    tasks: ClassVar[frozenset[Task]] = frozenset({"regression", "binary classification"})
 
     name: str = "linear"
     alpha: float = 1.0
@@ -57,7 +62,7 @@ class Linear(Candidate):
         validation: Rows | None,  # noqa: ARG002 - solved in one go, nothing to stop early
         *,
         features: Sequence[Feature],
-        objective: Regression,  # noqa: ARG002
+        objective: Objective,
         seed: int,  # noqa: ARG002
         rounds: int | None = None,  # noqa: ARG002
     ) -> FittedLinear:
@@ -65,15 +70,18 @@ class Linear(Candidate):
         from scipy.sparse import csr_array, hstack
 
         used = usable(features, self.ignore, where=self.name)
-        label = labels_of(train, where=self.name)
+        classifies = objective.task == "binary classification"
+        label = (classes_of if classifies else labels_of)(train, where=self.name)
         scaling = learn_scaling(train.features, names_of(used, "number"))
         categories = {
             name: frequent(train.features.get_column(name), self.max_categories) for name in names_of(used, "category")
         }
         columns = [csr_array(scaling.apply(train.features))]
         columns += [_one_hot(train.features, name, known) for name, known in categories.items()]
-        coefficients, intercept = _ridge(hstack(columns, format="csr"), label, alpha=self.alpha)
-        return FittedLinear(used, scaling, *_split(coefficients, scaling, categories), intercept)
+        solve = _logistic if classifies else _ridge
+        coefficients, intercept = solve(hstack(columns, format="csr"), label, alpha=self.alpha)
+        weights, lookups = _split(coefficients, scaling, categories)
+        return FittedLinear(used, scaling, weights, lookups, intercept, classifies=classifies)
 
 
 def _ridge(matrix: Any, label: np.ndarray[Any, Any], *, alpha: float) -> tuple[np.ndarray[Any, Any], float]:
@@ -89,6 +97,15 @@ def _ridge(matrix: Any, label: np.ndarray[Any, Any], *, alpha: float) -> tuple[n
     moments = matrix.T @ (label - label.mean())
     coefficients = np.linalg.lstsq(products + alpha * np.eye(len(means)), moments)[0]
     return coefficients, float(label.mean() - means @ coefficients)
+
+
+def _logistic(matrix: Any, label: np.ndarray[Any, Any], *, alpha: float) -> tuple[np.ndarray[Any, Any], float]:
+    """The coefficients and the intercept of a logistic regression, by Newton's method: a handful of exact steps."""
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=1 / alpha if alpha else math.inf, solver="newton-cholesky", tol=1e-6)
+    model.fit(matrix, label)
+    return model.coef_[0], float(model.intercept_[0])
 
 
 def _one_hot(frame: pl.DataFrame, name: str, known: Sequence[str]) -> Any:
@@ -125,25 +142,29 @@ class FittedLinear(Fitted):
         weights: np.ndarray[Any, Any],
         lookups: tuple[Lookup, ...],
         intercept: float,
+        *,
+        classifies: bool,
     ) -> None:
         self.used = used
         self.scaling = scaling
         self.weights = weights
         self.lookups = lookups
         self.intercept = intercept
+        self.classifies = classifies
         coefficients = len(weights) + sum(len(lookup.values) for lookup in lookups)
         self.parameters = {"features": len(used), "coefficients": coefficients}
 
     def predict(self, features: pl.DataFrame) -> np.ndarray[Any, Any]:
-        """The weighted sum, in double precision."""
+        """The weighted sum, in double precision; for a classification, the probability with these log odds."""
         import numpy as np
+        from scipy.special import expit
 
         answer = np.full(features.height, self.intercept)
         if self.scaling.names:
             answer += self.scaling.apply(features) @ self.weights
         for lookup in self.lookups:
             answer += lookup.apply(features)
-        return answer
+        return np.asarray(expit(answer)) if self.classifies else answer
 
     def to_onnx(self) -> bytes:
         """The same sum in double precision; a category's column and coefficient are one table."""
@@ -163,5 +184,7 @@ class FittedLinear(Fitted):
             nodes.append(node("Cast", [f"{lookup.name}_coefficient"], f"{lookup.name}_term", to=TensorProto.DOUBLE))
             terms.append(f"{lookup.name}_term")
         nodes.append(node("Sum", terms, "total"))
-        nodes.append(node("Cast", ["total"], OUTPUT, to=TensorProto.FLOAT))
+        if self.classifies:
+            nodes.append(node("Sigmoid", ["total"], "probability"))
+        nodes.append(node("Cast", ["probability" if self.classifies else "total"], OUTPUT, to=TensorProto.FLOAT))
         return build_model(self.used, nodes, constants)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from perennial.featurization.expressions import Feature
-    from perennial.objective import Regression
+    from perennial.objective import Objective
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +40,12 @@ class Median(Candidate):
         validation: Rows | None,  # noqa: ARG002 - a median has nothing to stop early
         *,
         features: Sequence[Feature],
-        objective: Regression,  # noqa: ARG002 - a rule of thumb is one whatever the metric
+        objective: Objective,  # noqa: ARG002 - a rule of thumb is one whatever the metric
         seed: int,  # noqa: ARG002
         rounds: int | None = None,  # noqa: ARG002
-    ) -> FittedMedian:
+    ) -> FittedGroups:
         """Learn the medians; a null groups with the empty text."""
-        feature = self._feature(features)
+        feature = group_feature(features, self.by, where=self.name)
         grouped = (
             pl.DataFrame({"category": train.features.get_column(self.by).fill_null("")})
             .with_columns(label=pl.Series(labels_of(train, where=self.name)))
@@ -56,20 +56,22 @@ class Median(Candidate):
         overall = pl.Series(train.label).cast(pl.Float64).median()
         values = dict(grouped.iter_rows())
         default = pl.Series([overall], dtype=pl.Float32).item()
-        return FittedMedian(feature, Lookup(name=self.by, values=values, default=default))
-
-    def _feature(self, features: Sequence[Feature]) -> Feature:
-        for feature in features:
-            if feature.name == self.by and feature.kind == "category":
-                return feature
-        categories = [feature.name for feature in features if feature.kind == "category"]
-        raise PerennialError(
-            "cannot group", where=self.name, found=f"by={self.by!r}", expected=f"a category ({', '.join(categories)})"
-        )
+        return FittedGroups(feature, Lookup(name=self.by, values=values, default=default))
 
 
-class FittedMedian(Fitted):
-    """Medians by category."""
+def group_feature(features: Sequence[Feature], by: str, *, where: str) -> Feature:
+    """The feature `by`. Raises PerennialError when it is no category."""
+    for feature in features:
+        if feature.name == by and feature.kind == "category":
+            return feature
+    categories = [feature.name for feature in features if feature.kind == "category"]
+    raise PerennialError(
+        "cannot group", where=where, found=f"by={by!r}", expected=f"a category ({', '.join(categories)})"
+    )
+
+
+class FittedGroups(Fitted):
+    """A number for each category."""
 
     def __init__(self, feature: Feature, lookup: Lookup) -> None:
         self.feature = feature
@@ -77,11 +79,11 @@ class FittedMedian(Fitted):
         self.parameters = {"by": feature.name, "groups": len(lookup.values)}
 
     def predict(self, features: pl.DataFrame) -> np.ndarray[Any, Any]:
-        """The median of each row's group."""
+        """The number of each row's group."""
         import numpy as np
 
         return self.lookup.apply(features).astype(np.float64)
 
     def to_onnx(self) -> bytes:
-        """One table from category to median."""
+        """One table from category to number."""
         return build_model([self.feature], [self.lookup.node(OUTPUT)])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
 from perennial.errors import PerennialError
+from perennial.objective import Task
 from perennial.training.candidates.base import OUTPUT, Candidate, Fitted, LearningCurve, Rows
 from perennial.training.candidates.graph import build_model, constant, node
 from perennial.training.candidates.perceptron import (
@@ -24,6 +25,7 @@ from perennial.training.candidates.perceptron import (
 )
 from perennial.training.candidates.preparation import (
     Scaling,
+    classes_of,
     code_node,
     codes,
     frequent,
@@ -39,19 +41,22 @@ if TYPE_CHECKING:
     import torch
 
     from perennial.featurization.expressions import Feature
-    from perennial.objective import Regression
+    from perennial.objective import Objective
 
 
 @dataclass(frozen=True, kw_only=True)
 class NeuralNet(Candidate):
     """Scaled numbers and embedded categories through hidden layers of rectifiers.
 
-    The loss follows the metric (L1 for mae, squared for rmse) on the standardised label. The
+    The loss follows the metric (L1 for mae, squared for rmse) on the standardised label; for a
+    classification it is the log loss of the sigmoid of the net's answer, whatever the metric. The
     `max_categories` most frequent categories have an embedding each; all others, and one never seen,
     share one that starts at zero. Learns on one thread, and leaves torch's threads and global seed as
     it finds them: layers this small lose more to waiting for each other than they gain (85 against
     2 ms a step on two busy cores), and the sums do not depend on the machine.
     """
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({"regression", "binary classification"})
 
     name: str = "neural_net"
     hidden: tuple[int, ...] = (64, 32)
@@ -81,7 +86,7 @@ class NeuralNet(Candidate):
         validation: Rows | None,
         *,
         features: Sequence[Feature],
-        objective: Regression,
+        objective: Objective,
         seed: int,
         rounds: int | None = None,
     ) -> FittedNet:
@@ -89,12 +94,13 @@ class NeuralNet(Candidate):
         import torch
 
         used = usable(features, self.ignore, where=self.name)
-        label = labels_of(train, where=self.name)
+        classifies = objective.task == "binary classification"
+        label = (classes_of if classifies else labels_of)(train, where=self.name)
         inputs = Inputs(
             scaling=learn_scaling(train.features, names_of(used, "number")),
             categories={n: tuple(frequent(train.features[n], self.max_categories)) for n in names_of(used, "category")},
         )
-        centre, spread = float(label.mean()), float(label.std()) or 1.0
+        centre, spread = (0.0, 1.0) if classifies else (float(label.mean()), float(label.std()) or 1.0)
         with one_thread(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             net = build_net(inputs.scaling.width, [len(known) for known in inputs.categories.values()], self.hidden)
@@ -105,7 +111,8 @@ class NeuralNet(Candidate):
                 goal = tensor((labels_of(validation, where=self.name) - centre) / spread)
                 judged = (*inputs.apply(validation.features), goal)
             curve, kept = learner.learn(data, judged, epochs=self.epochs if rounds is None else rounds)
-        return FittedNet(used, inputs, net, centre=centre, spread=spread, curve=curve, rounds=kept)
+        answer = Answer(centre=centre, spread=spread, classifies=classifies)
+        return FittedNet(used, inputs, net, answer, curve=curve, rounds=kept)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +130,36 @@ class Inputs:
         columns = [codes(frame, name, known) for name, known in self.categories.items()]
         stacked = np.column_stack(columns) if columns else np.empty((frame.height, 0), dtype=np.int64)
         return tensor(self.scaling.apply(frame)), torch.from_numpy(stacked)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """How the net's output becomes a prediction: brought back to units of the label, or a probability."""
+
+    centre: float
+    spread: float
+    classifies: bool
+
+    def apply(self, output: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """The predictions, float64."""
+        import numpy as np
+        from scipy.special import expit
+
+        return np.asarray(expit(output)) if self.classifies else output * self.spread + self.centre
+
+    def nodes(self, output: str) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+        """The same as ONNX nodes that yield `prediction`, and the constants that they read."""
+        import numpy as np
+        from onnx import TensorProto
+
+        nodes = [node("Cast", [output], "answer", to=TensorProto.DOUBLE)]
+        constants = []
+        if self.classifies:
+            nodes.append(node("Sigmoid", ["answer"], "centred"))
+        else:
+            constants = [constant("spread", np.array(self.spread)), constant("centre", np.array(self.centre))]
+            nodes += [node("Mul", ["answer", "spread"], "spread_out"), node("Add", ["spread_out", "centre"], "centred")]
+        return [*nodes, node("Cast", ["centred"], OUTPUT, to=TensorProto.FLOAT)], constants
 
 
 @dataclass(kw_only=True)
@@ -160,7 +197,8 @@ class _Learner:
         if judged is None:
             return None, kept
         self.net.load_state_dict(state)
-        return LearningCurve(train=tuple(train), validation=tuple(validation)), kept
+        loss = "log_loss" if self.metric == "brier" else None
+        return LearningCurve(train=tuple(train), validation=tuple(validation), loss=loss), kept
 
     def _one_epoch(self, data: Sequence[torch.Tensor], optimizer: torch.optim.Optimizer, epoch: int) -> float:
         import torch
@@ -190,11 +228,11 @@ class _Learner:
     def _loss(self, predicted: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         from torch.nn import functional
 
-        loss = functional.l1_loss if self.metric == "mae" else functional.mse_loss
-        return loss(predicted, label)
+        losses = {"mae": functional.l1_loss, "rmse": functional.mse_loss}
+        return losses.get(self.metric, functional.binary_cross_entropy_with_logits)(predicted, label)
 
     def _in_units(self, loss: float) -> float:
-        return self.spread * (loss if self.metric == "mae" else math.sqrt(loss))
+        return self.spread * (math.sqrt(loss) if self.metric == "rmse" else loss)
 
 
 class FittedNet(Fitted):
@@ -205,27 +243,24 @@ class FittedNet(Fitted):
         used: tuple[Feature, ...],
         inputs: Inputs,
         net: torch.nn.ModuleDict,
+        answer: Answer,
         *,
-        centre: float,
-        spread: float,
         curve: LearningCurve | None,
         rounds: int,
     ) -> None:
         self.used = used
         self.inputs = inputs
         self.net = net
-        self.centre = centre
-        self.spread = spread
+        self.answer = answer
         self.curve = curve
         self.rounds = rounds
         self.parameters = {"rounds": rounds, "weights": sum(p.numel() for p in net.parameters()), "features": len(used)}
 
     def predict(self, features: pl.DataFrame) -> np.ndarray[Any, Any]:
-        """The net's answers, back in units of the label."""
+        """The net's answers, back in units of the label, or as probabilities."""
         import numpy as np
 
-        answers = predict_rows(self.net, *self.inputs.apply(features)).numpy().astype(np.float64)
-        return answers * self.spread + self.centre
+        return self.answer.apply(predict_rows(self.net, *self.inputs.apply(features)).numpy().astype(np.float64))
 
     def to_onnx(self) -> bytes:
         """The graph, written node by node.
@@ -252,12 +287,8 @@ class FittedNet(Fitted):
             parts.append(f"embedded_{i}")
         nodes.append(node("Concat", parts, "layer_0", axis=1))
         last = self._add_layers(nodes, constants)
-        constants += [shape, constant("spread", np.array(self.spread)), constant("centre", np.array(self.centre))]
-        nodes.append(node("Cast", [last], "answer", to=TensorProto.DOUBLE))
-        nodes.append(node("Mul", ["answer", "spread"], "spread_out"))
-        nodes.append(node("Add", ["spread_out", "centre"], "centred"))
-        nodes.append(node("Cast", ["centred"], OUTPUT, to=TensorProto.FLOAT))
-        return build_model(self.used, nodes, constants)
+        answered, more = self.answer.nodes(last)
+        return build_model(self.used, [*nodes, *answered], [*constants, shape, *more])
 
     def _add_layers(self, nodes: list[onnx.NodeProto], constants: list[onnx.TensorProto]) -> str:
         """The layers as Gemm and Relu, from `layer_0`; the name of the last output."""

@@ -48,6 +48,26 @@ def labels_of(rows: Rows, *, where: str) -> np.ndarray[Any, Any]:
     return label
 
 
+def classes_of(rows: Rows, *, where: str) -> np.ndarray[Any, Any]:
+    """The labels of a classification. Raises PerennialError when one is neither 0 nor 1, or all are the same."""
+    import numpy as np
+
+    label = labels_of(rows, where=where)
+    wrong = np.flatnonzero((label != 0) & (label != 1))
+    if len(wrong):
+        found = f"{label[wrong[0]]:g} in row {wrong[0]}"
+        raise PerennialError("cannot learn from these labels", where=where, found=found, expected="0 or 1 in each row")
+    if label.min() == label.max():
+        raise PerennialError(
+            "cannot tell classes apart",
+            where=where,
+            found=f"only the label {label[0]:g}, in {len(label)} rows",
+            expected="rows of label 0 and rows of label 1",
+            hint="check the label's expression, or train on a longer window",
+        )
+    return label
+
+
 def names_of(features: Iterable[Feature], kind: str) -> tuple[str, ...]:
     """The names of the features of one kind, in order."""
     return tuple(feature.name for feature in features if feature.kind == kind)
@@ -124,6 +144,27 @@ class Lookup:
             values_floats=list(self.values.values()),
             default_float=self.default,
         )
+
+
+def group_means(
+    frame: pl.DataFrame, label: np.ndarray[Any, Any], name: str, *, smoothing: float, kept: Sequence[str] | None = None
+) -> Lookup:
+    """The mean label of each category of `name`, drawn towards the mean of all by `smoothing` imagined rows.
+
+    A null counts as the category "". A category that is not in `frame`, or not `kept`, has the overall mean.
+    """
+    mean = float(label.mean())
+    means = (
+        pl.DataFrame({"category": frame.get_column(name).fill_null("")})
+        .with_columns(label=pl.Series(label))
+        .filter(pl.lit(value=True) if kept is None else pl.col("category").is_in(kept))
+        .group_by("category")
+        .agg((pl.col("label").sum() + mean * smoothing) / (pl.len() + smoothing))
+        .sort("category")
+        .with_columns(pl.col("label").cast(pl.Float32))
+    )
+    default = pl.Series([mean], dtype=pl.Float32).item()
+    return Lookup(name=name, values=dict(means.iter_rows()), default=default)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
