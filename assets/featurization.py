@@ -8,9 +8,8 @@ from assets.describe import head, row_counts
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
 from perennial.featurization.expressions import featurize_rows
-from perennial.graph.lineage import inputs_of
 from perennial.stores.clock import Clock
-from perennial.stores.tables import Outcome, Tables
+from perennial.stores.tables import Tables, derived, revisions_of
 
 
 def build_features(pipeline: Pipeline) -> dg.AssetsDefinition:
@@ -28,18 +27,12 @@ def build_features(pipeline: Pipeline) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]
     ) -> Iterator[dg.Output[None]]:
         run = RangeRun(context, pipeline, "features")
-        accepted = run.upstream(tables, "accepted")
-        for keys in run.batches({key: record.rows for key, record in accepted.items()}):
-            rows = tables.read(pipeline, "accepted", keys)
+        for accepted, keys in run.work(tables, "accepted"):
+            rows = tables.read(pipeline, "accepted", revisions_of(accepted, keys))
 
             featurized = featurize_rows(rows, pipeline)
 
-            outcomes = {
-                key: Outcome(
-                    inputs=inputs_of(pipeline, "features", accepted[key].content_hash), known_at=accepted[key].known_at
-                )
-                for key in keys
-            }
+            outcomes = {key: derived(pipeline, "features", accepted[key]) for key in keys}
             records = tables.save(pipeline, "features", featurized, outcomes, at=clock.now())
 
             parts = featurized.partition_by("partition", as_dict=True)

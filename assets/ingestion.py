@@ -1,6 +1,7 @@
 """Ingestion: files of the source become rows of the declared types, with provenance."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -12,7 +13,9 @@ from perennial.declaration import Pipeline
 from perennial.errors import SchemaSkew, SourceError
 from perennial.graph.lineage import inputs_of
 from perennial.ingestion.landing import LandedPartition, land
+from perennial.ingestion.revisions import Revision
 from perennial.stores.clock import Clock
+from perennial.stores.deliveries import Deliveries
 from perennial.stores.operations import PartitionRecord
 from perennial.stores.sources import SourceFiles
 from perennial.stores.tables import Outcome, Tables
@@ -39,54 +42,70 @@ def build_landed(pipeline: Pipeline) -> dg.AssetsDefinition:
         clock: dg.ResourceParam[Clock],
     ) -> Iterator[dg.Output[None]]:
         run = RangeRun(context, pipeline, "landed", check=CHECK)
-        before = tables.records(pipeline, "landed")
-        for keys in run.batches({key: before[key].rows if key in before else 0 for key in run.keys}):
+        before = Deliveries.of(tables, pipeline)
+        for keys in run.batches({key: before.rows(key) for key in run.keys}):
             ready = _land(run, keys, sources, tables, clock)
             if not ready:
                 continue
 
+            revisions = {landed.partition: before.revise(landed, arrived=arrived) for landed, arrived in ready.values()}
+
             records = tables.save(
                 pipeline,
                 "landed",
-                pl.concat([partition.frame for partition in ready]),
-                {partition.partition: _outcome(pipeline, partition) for partition in ready},
+                pl.concat([revision.frame for revision in revisions.values()]),
+                {key: _outcome(pipeline, ready[key][0], revision) for key, revision in revisions.items()},
                 at=clock.now(),
             )
 
-            for partition in ready:
-                record = records[partition.partition]
-                run.written(partition.partition, _describe(partition, record), found=f"{record.rows:,} rows landed")
+            for key, (landed_rows, _) in ready.items():
+                record = records[key]
+                run.written(key, _describe(landed_rows, revisions[key], record), found=_found(revisions[key], record))
         yield from run.finish()
 
     return landed
 
 
-def _land(run: RangeRun, keys: list[str], sources: SourceFiles, tables: Tables, clock: Clock) -> list[LandedPartition]:
-    """Read and cast each of `keys`; one that cannot be is blocked, and the rows it held before are kept."""
-    ready: list[LandedPartition] = []
+def _land(
+    run: RangeRun, keys: list[str], sources: SourceFiles, tables: Tables, clock: Clock
+) -> dict[str, tuple[LandedPartition, datetime]]:
+    """Read and cast each of `keys`, with when it arrived; one that cannot be is blocked, beside what it held before."""
+    ready: dict[str, tuple[LandedPartition, datetime]] = {}
     for key in keys:
         signature = None
         try:
             arrival = sources.read(run.pipeline, key, fetched_at=clock.now())
             signature = arrival.signature
-            ready.append(land(run.pipeline, arrival))
+            ready[key] = (land(run.pipeline, arrival), arrival.fetched_at)
         except (SourceError, SchemaSkew) as error:
             signature = error.signature if isinstance(error, SourceError) else signature
-            outcome = Outcome(blocked=str(error), provenance={"signature": signature})
-            tables.block(run.pipeline, "landed", key, outcome, at=clock.now())
+            now = clock.now()
+            known_at = max(now, run.pipeline.time.known_at(key))
+            outcome = Outcome(blocked=str(error), provenance={"signature": signature}, known_at=known_at)
+            tables.block(run.pipeline, "landed", key, outcome, at=now)
             run.block(key, str(error))
     return ready
 
 
-def _outcome(pipeline: Pipeline, partition: LandedPartition) -> Outcome:
+def _outcome(pipeline: Pipeline, partition: LandedPartition, revision: Revision) -> Outcome:
     return Outcome(
         inputs=inputs_of(pipeline, "landed", partition.provenance["sha256"]),
         provenance=partition.provenance,
-        known_at=partition.known_at,
+        known_at=revision.known_at,
+        revision=revision.number,
     )
 
 
-def _describe(partition: LandedPartition, record: PartitionRecord) -> dict[str, Any]:
+def _found(revision: Revision, record: PartitionRecord) -> str:
+    """What the check says of a partition that landed."""
+    if not (revision.changed or revision.removed):
+        return f"{record.rows:,} rows landed"
+    late = f", {revision.kept:,} kept beside changes that came too late" if revision.kept else ""
+    changes = f"{revision.changed:,} rows new or changed, {revision.removed:,} gone"
+    return f"{record.rows:,} rows landed as revision {record.revision}: {changes}{late}"
+
+
+def _describe(partition: LandedPartition, revision: Revision, record: PartitionRecord) -> dict[str, Any]:
     provenance = partition.provenance
     return {
         **row_counts(record.rows),
@@ -94,8 +113,9 @@ def _describe(partition: LandedPartition, record: PartitionRecord) -> dict[str, 
         "sha256": provenance["sha256"],
         "bytes": provenance["bytes"],
         "licence": provenance["licence"],
-        "known_at": instant(partition.known_at),
+        "known_at": instant(revision.known_at),
         "revision": record.revision,
+        "rows new or changed": revision.changed,
         "table_version": record.table_version,
         "content_hash": record.content_hash,
         "casts": bullets(partition.notes),

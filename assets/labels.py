@@ -9,10 +9,9 @@ import polars as pl
 from assets.describe import instant, rounded, row_counts
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
-from perennial.graph.lineage import inputs_of
 from perennial.labels.labelling import label_rows
 from perennial.stores.clock import Clock
-from perennial.stores.tables import Outcome, Tables
+from perennial.stores.tables import Tables, derived, revisions_of
 
 
 def build_labels(pipeline: Pipeline) -> dg.AssetsDefinition:
@@ -29,13 +28,12 @@ def build_labels(pipeline: Pipeline) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]
     ) -> Iterator[dg.Output[None]]:
         run = RangeRun(context, pipeline, "labels")
-        accepted = run.upstream(tables, "accepted")
-        for keys in run.batches({key: record.rows for key, record in accepted.items()}):
-            rows = tables.read(pipeline, "accepted", keys)
+        for accepted, keys in run.work(tables, "accepted"):
+            rows = tables.read(pipeline, "accepted", revisions_of(accepted, keys))
 
             labelled = label_rows(rows, pipeline)
 
-            outcomes = {key: Outcome(inputs=inputs_of(pipeline, "labels", accepted[key].content_hash)) for key in keys}
+            outcomes = {key: derived(pipeline, "labels", accepted[key]) for key in keys}
             tables.save(pipeline, "labels", labelled, outcomes, at=clock.now())
 
             parts = labelled.partition_by("partition", as_dict=True)

@@ -20,7 +20,7 @@ from assets.partitioning import partitions_of
 from assets.reporting import Materializations
 from perennial.declaration import Pipeline
 from perennial.errors import PartitionBlocked
-from perennial.graph.lineage import problem_with, with_ancestors
+from perennial.graph.lineage import Standing
 from perennial.stores.operations import PartitionRecord
 from perennial.stores.tables import Tables
 from perennial.time import Calendar
@@ -109,6 +109,15 @@ def batches_of(rows: Mapping[str, int]) -> Iterator[list[str]]:
         yield batch
 
 
+def _stale(standing: Standing, parent: str, name: str, key: str) -> list[int]:
+    """The earlier revisions of `key` whose `parent` stands and of which table `name` is not up to date."""
+    return [
+        number
+        for number in standing.earlier(key)
+        if not standing.problem_with(parent, key, number) and standing.problem_with(name, key, number)
+    ]
+
+
 class RangeRun:
     """One step over a range of partitions: what was written, what is blocked, and why."""
 
@@ -121,6 +130,7 @@ class RangeRun:
         self.blocked: dict[str, str] = {}
         self._found: dict[str, Metadata] = {}
         self._materializations = Materializations(context)
+        self._is_past = False
 
     def batches(self, rows: Mapping[str, int]) -> Iterator[list[str]]:
         """The keys of `rows` in batches; what the check found in one is reported behind it, all at once."""
@@ -136,12 +146,34 @@ class RangeRun:
         Blocks each key whose rows are missing, blocked, or not made from what stands above them now:
         in this run and in any later one, until that is mended.
         """
-        records = {step: tables.records(self.pipeline, step) for step in with_ancestors(name)}
+        standing = tables.standing(self.pipeline)
         for key in self.keys:
-            problem = problem_with(self.pipeline, name, key, records)
+            problem = standing.problem_with(name, key)
             if problem:
                 self.block(key, problem)
-        return {key: records[name][key] for key in self.keys if key not in self.blocked}
+        records = tables.records(self.pipeline, name)
+        return {key: records[key] for key in self.keys if key not in self.blocked}
+
+    def work(self, tables: Tables, name: str) -> Iterator[tuple[dict[str, PartitionRecord], list[str]]]:
+        """What data table `name` holds for the keys of this run, with the keys batch by batch.
+
+        First comes the newest revision of each, as `upstream` gives it. Then, layer by layer, the revisions
+        before it of which this asset is not up to date, since training sets of the past read them. Those
+        are written like the newest, and nothing is reported of them.
+        """
+        for parents in self._revisions(tables, name):
+            for keys in self.batches({key: record.rows for key, record in parents.items()}):
+                yield parents, keys
+
+    def _revisions(self, tables: Tables, name: str) -> Iterator[dict[str, PartitionRecord]]:
+        yield self.upstream(tables, name)
+        self._is_past = True
+        standing, own = tables.standing(self.pipeline), self.names[0]
+        stale = {key: _stale(standing, name, own, key) for key in self.keys}
+        history = tables.history(self.pipeline, name)
+        for layer in range(max(map(len, stale.values()), default=0)):
+            yield {key: history[key][numbers[layer]] for key, numbers in stale.items() if layer < len(numbers)}
+        self._is_past = False
 
     def written(self, key: str, metadata: Metadata, check_metadata: Metadata | None = None, *, found: str = "") -> None:
         """Report that `key` of the first asset stands in the lake, and that its check passed: what it `found`."""
@@ -150,12 +182,17 @@ class RangeRun:
 
     def materialized(self, key: str, metadata: Metadata, name: str) -> None:
         """Report that `key` of asset `name` stands in the lake."""
+        if self._is_past:
+            return
         self._materializations.add(
             dg.AssetMaterialization([self.pipeline.name, name], partition=key, metadata=dict(metadata))
         )
 
     def block(self, key: str, reason: str, check_metadata: Metadata | None = None) -> None:
         """Report that `key` is blocked, and why; its neighbours go on."""
+        if self._is_past:
+            self.context.log.warning(f"{self.pipeline.name} {key}: an earlier revision is blocked: {reason}")
+            return
         self.blocked[key] = reason
         self.context.log.error(f"{self.pipeline.name} {key}: {self.names[0]} is blocked: {reason}")
         self._evaluate(key, passed=False, metadata={"reason": reason, **(check_metadata or {})}, found=reason)
@@ -189,7 +226,7 @@ class RangeRun:
         found: str,
         severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
     ) -> None:
-        if self.check is not None:
+        if self.check is not None and not self._is_past:
             shown = {"metadata": dict(metadata), "description": found or None}
             self._found[key] = {"passed": passed, "severity": severity, **shown}
 

@@ -9,12 +9,11 @@ import dagster as dg
 from assets.describe import picture, row_counts, table
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
-from perennial.graph.lineage import inputs_of
 from perennial.settings import Home
 from perennial.stores.clock import Clock
 from perennial.stores.operations import PartitionRecord
 from perennial.stores.reports import keep_newest, report_address
-from perennial.stores.tables import Outcome, Tables
+from perennial.stores.tables import Tables, derived, revisions_of
 from perennial.validation.data_docs import data_docs
 from perennial.validation.profiling import histogram_picture, profile_partitions
 from perennial.validation.verdicts import ExpectationResult, PartitionVerdict, Split, judge_partitions, split_rows
@@ -47,14 +46,13 @@ def build_accepted(pipeline: Pipeline) -> dg.AssetsDefinition:
         clock: dg.ResourceParam[Clock],
     ) -> Iterator[dg.Output[None]]:
         run = RangeRun(context, pipeline, "accepted", "quarantined", check=CHECK)
-        landed = run.upstream(tables, "landed")
-        for keys in run.batches({key: record.rows for key, record in landed.items()}):
-            rows = tables.read(pipeline, "landed", keys)
+        for landed, keys in run.work(tables, "landed"):
+            rows = tables.read(pipeline, "landed", revisions_of(landed, keys))
 
-            split = split_rows(rows, pipeline.expectations, pipeline.time)
-            verdicts = judge_partitions(split, pipeline.expectations, partitions=keys)
+            split = split_rows(rows, pipeline.judged, pipeline.time)
+            verdicts = judge_partitions(split, pipeline.judged, partitions=keys)
 
-            outcomes = {key: _outcome(pipeline, landed[key], verdicts[key]) for key in keys}
+            outcomes = {key: derived(pipeline, "accepted", landed[key], blocked=verdicts[key].reason) for key in keys}
             tables.save(pipeline, "quarantined", split.quarantined, outcomes, at=clock.now())
             records = tables.save(pipeline, "accepted", split.accepted, outcomes, at=clock.now())
 
@@ -82,14 +80,13 @@ def build_profile(pipeline: Pipeline) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]
     ) -> Iterator[dg.Output[None]]:
         run = RangeRun(context, pipeline, "profile")
-        accepted = run.upstream(tables, "accepted")
         drawn = run.keys[-PICTURES:]
-        for keys in run.batches({key: record.rows for key, record in accepted.items()}):
-            rows = tables.read(pipeline, "accepted", keys, pipeline.schema.names)
+        for accepted, keys in run.work(tables, "accepted"):
+            rows = tables.read(pipeline, "accepted", revisions_of(accepted, keys), pipeline.schema.names)
 
             profiles = profile_partitions(rows, pipeline.schema)
 
-            outcomes = {key: Outcome(inputs=inputs_of(pipeline, "profile", accepted[key].content_hash)) for key in keys}
+            outcomes = {key: derived(pipeline, "profile", accepted[key]) for key in keys}
             tables.save(pipeline, "profile", profiles, outcomes, at=clock.now())
 
             parts = profiles.partition_by("partition", as_dict=True)
@@ -111,14 +108,6 @@ def _summary(profile: Mapping[str, Any]) -> dict[str, Any]:
     if profile["kind"] == "datetime":
         numbers = {name: s if s is None else datetime.fromtimestamp(s, UTC) for name, s in numbers.items()}
     return shown | numbers
-
-
-def _outcome(pipeline: Pipeline, landed: PartitionRecord, verdict: PartitionVerdict) -> Outcome:
-    return Outcome(
-        inputs=inputs_of(pipeline, "accepted", landed.content_hash),
-        known_at=landed.known_at,
-        blocked=verdict.reason if verdict.blocked else None,
-    )
 
 
 def _pages(home: Home, pipeline: Pipeline, split: Split, blocked: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from cli.session import Session
     from perennial.declaration import Pipeline
-    from perennial.stores.operations import PartitionRecord
     from perennial.stores.sources import SourceFiles
     from perennial.stores.tables import Tables
 
@@ -59,12 +58,13 @@ def backfill_range(
     sources, tables = SourceFiles(home=session.home.root), open_tables(session.home)
     _simulate_if_empty(session, pipeline, last, sources, console)
 
-    records, changed = _known(pipeline, keys, tables, sources)
-    asked = keys if everything else list(problems_in(pipeline, keys, records, changed=changed))
+    standing = tables.standing(pipeline)
+    changed = _changed(pipeline, keys, tables, sources)
+    asked = keys if everything else list(problems_in(standing, keys, changed=changed))
     console.print(f"{pipeline.name} {first} to {last}: {len(asked)} of {len(keys)} partitions to compute")
     failures = _compute(session, pipeline, ranges_of(pipeline.time, asked), len(asked), console)
 
-    blocked = problems_in(pipeline, keys, _known(pipeline, keys, tables, sources)[0])
+    blocked = problems_in(tables.standing(pipeline), keys)
     _show(console, keys, blocked, failures)
     return {**blocked, **{f"run {number}": failure for number, failure in enumerate(failures, 1)}}
 
@@ -86,19 +86,11 @@ def _simulate_if_empty(session: Session, pipeline: Pipeline, last: str, sources:
         unfinished.unlink(missing_ok=True)
 
 
-def _known(
-    pipeline: Pipeline, keys: Sequence[str], tables: Tables, sources: SourceFiles
-) -> tuple[dict[str, dict[str, PartitionRecord]], list[str]]:
-    """The manifests of the data tables, and the keys whose file is not the one that landed."""
-    from perennial.graph.stages import DATA
-
-    records = {name: tables.records(pipeline, name) for name in DATA}
-    landed = records["landed"]
+def _changed(pipeline: Pipeline, keys: Sequence[str], tables: Tables, sources: SourceFiles) -> list[str]:
+    """The keys whose file is not the one that landed."""
+    landed = tables.records(pipeline, "landed")
     signatures = sources.signatures(pipeline, list(keys))
-    changed = [
-        key for key, now in signatures.items() if key in landed and landed[key].provenance.get("signature") != now
-    ]
-    return records, changed
+    return [key for key, now in signatures.items() if key in landed and landed[key].provenance.get("signature") != now]
 
 
 def _compute(

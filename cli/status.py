@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from perennial.declaration import Pipeline
     from perennial.deployment import Version
+    from perennial.graph.outdated import Outdated
     from perennial.stores.tables import Tables
     from pipelines.discovery import Discovered
 
 
-def status() -> None:
-    """Show each pipeline's champion, its test error, freshness, last decision and open alerts."""
+MOST_GROUPS = 4
+"""Reasons shown for each pipeline; `perennial status PIPELINE` has all."""
+
+
+def status(
+    pipeline: Annotated[str | None, typer.Argument(help="Name of a pipeline: list what is out of date in it.")] = None,
+) -> None:
+    """Show each pipeline's champion, its test error, freshness, last decision and open alerts.
+
+    With a name: which partitions of which table are out of date or blocked, why, and what mends them.
+    """
     from cli.console import open_console
     from perennial.settings import find_home
     from pipelines.discovery import discover
     from resources.stores import open_tables
 
+    discovered, tables = discover(), open_tables(find_home(os.environ))
     with open_console() as console:
-        show_status(discover(), open_tables(find_home(os.environ)), console)
+        if pipeline is None:
+            show_status(discovered, tables, console)
+        else:
+            show_outdated(discovered.named(pipeline), tables, console)
 
 
 def show_status(discovered: Discovered, tables: Tables, console: Console) -> None:
@@ -43,6 +60,9 @@ def show_status(discovered: Discovered, tables: Tables, console: Console) -> Non
             Text(str(len(alerts)), style="red" if alerts else "green"),
         )
     console.print(shown)
+    for pipeline in discovered.pipelines:
+        for line in _lines(pipeline, tables):
+            console.print(Text(line, style="yellow"), soft_wrap=True)
     for alert in tables.operations.open_alerts():
         console.print(Text(f"alert: {alert.pipeline} {alert.kind}: {alert.message}", style="red"), soft_wrap=True)
     for module in discovered.broken:
@@ -56,19 +76,57 @@ def _test_error(pipeline: Pipeline, champion: Version | None) -> str:
     measure: dict[str, Any] = champion.attributes["test"][metric]
     low, high = measure["low"], measure["high"]
     spread = f" ({low:.2f} to {high:.2f})" if low is not None and high is not None else ""
-    return f"{metric} {measure['value']:.2f}{spread} {pipeline.objective.unit}"
+    return f"{metric} {measure['value']:.2f}{spread} {pipeline.objective.error_unit}"
 
 
 def _freshness(pipeline: Pipeline, tables: Tables) -> str:
     """The newest accepted partition, and how many of all that landed are not up to date."""
-    from perennial.graph.backfill import problems_in
-    from perennial.graph.stages import DATA
+    from perennial.graph.outdated import outdated
 
-    records = {name: tables.records(pipeline, name) for name in DATA}
-    accepted = [key for key, record in records["accepted"].items() if record.status == "ok"]
-    behind = problems_in(pipeline, records["landed"], records)
+    standing = tables.standing(pipeline)
+    accepted = [key for key in standing.history("landed") if standing.problem_with("accepted", key) is None]
+    behind = {key for group in outdated(standing) for key in group.keys}
     newest = f"to {max(accepted)}" if accepted else "no data"
-    return f"{newest}, {len(behind)} of {len(records['landed'])} not up to date"
+    return f"{newest}, {len(behind)} of {len(standing.history('landed'))} not up to date"
+
+
+def show_outdated(pipeline: Pipeline, tables: Tables, console: Console) -> None:
+    """Print which partitions of which table are not up to date, why, and the command that mends them."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from perennial.graph.outdated import learned_from_other, outdated
+
+    standing = tables.standing(pipeline)
+    shown = Table("table", "partitions", "why", "then run")
+    for group in outdated(standing):
+        shown.add_row(group.table, _span(group.keys), Text(group.reason), Text(group.command))
+    changed = learned_from_other(standing, tables.records(pipeline, "training_set"))
+    for as_of, keys in changed.items():
+        why = f"it learned from other rows of {_span(keys)}"
+        shown.add_row("training_set", as_of, why, f"perennial train {pipeline.name} {as_of}")
+    if shown.row_count:
+        console.print(shown)
+    else:
+        console.print(f"{pipeline.name}: all of {len(standing.history('landed'))} partitions are up to date")
+
+
+def _lines(pipeline: Pipeline, tables: Tables) -> list[str]:
+    """What is not up to date, a line for each reason."""
+    from perennial.graph.outdated import outdated
+
+    groups = outdated(tables.standing(pipeline))
+    lines = [f"{pipeline.name}: {_told(group)}" for group in groups[:MOST_GROUPS]]
+    rest = len(groups) - MOST_GROUPS
+    return lines + ([f"{pipeline.name}: {rest} more reasons: perennial status {pipeline.name}"] if rest > 0 else [])
+
+
+def _told(group: Outdated) -> str:
+    return f"{group.reason}, in {len(group.keys)} partitions ({_span(group.keys)}); {group.command}"
+
+
+def _span(keys: Sequence[str]) -> str:
+    return keys[0] if len(keys) == 1 else f"{keys[0]} .. {keys[-1]}, {len(keys)} in all"
 
 
 def _last_decision(pipeline: Pipeline, tables: Tables) -> str:

@@ -6,6 +6,7 @@ A pipeline's module imports what it needs from here and nothing else.
 from polars import col, concat_str, lit, when
 
 from perennial.declaration import Pipeline
+from perennial.featurization.aggregates import Rolling
 from perennial.labels.labelling import Label
 from perennial.objective import (
     BinaryClassification,
@@ -15,9 +16,9 @@ from perennial.objective import (
     ShareOfDecisions,
     ShareWithin,
 )
-from perennial.policies import Better, Gates, KofN, Monitoring, NotWorse, Parity, Retraining, Slice, Windows
+from perennial.policies import Better, Gates, KofN, Late, Monitoring, NotWorse, Parity, Retraining, Slice, Windows
 from perennial.schema import Column, Schema
-from perennial.sources import Files, env
+from perennial.sources import Csv, Files, env
 from perennial.time import Daily, Hourly, Monthly, days, hours
 from perennial.training.candidates.base_rate import BaseRate
 from perennial.training.candidates.gradient_boosting import GradientBoosting
@@ -31,6 +32,7 @@ __all__ = [
     "Better",
     "BinaryClassification",
     "Column",
+    "Csv",
     "Daily",
     "DecisionCost",
     "ErrorCost",
@@ -40,7 +42,9 @@ __all__ = [
     "Hourly",
     "KofN",
     "Label",
+    "Late",
     "Linear",
+    "Maturity",
     "Median",
     "Monitoring",
     "Monthly",
@@ -50,6 +54,7 @@ __all__ = [
     "Pipeline",
     "Regression",
     "Retraining",
+    "Rolling",
     "Schema",
     "ShareOfDecisions",
     "ShareWithin",

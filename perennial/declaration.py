@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, NoReturn
@@ -17,20 +17,21 @@ from typing import Any, NoReturn
 import polars as pl
 
 from perennial.errors import DeclarationError, FeatureError
+from perennial.featurization.aggregates import Aggregate, Rolling, declare_aggregates, entity_columns
 from perennial.featurization.expressions import Feature, check_row_wise, columns_of, declare_features
 from perennial.labels.labelling import Label
 from perennial.objective import Objective
-from perennial.policies import Gates, Monitoring, Retraining, Slice, Windows
+from perennial.policies import Gates, Late, LeakageAudit, Maturity, Monitoring, Retraining, Slice, Windows
 from perennial.schema import Schema
 from perennial.sources import Files
 from perennial.time import Calendar, Daily, Hourly, Monthly
 from perennial.training.candidates.base import Candidate
-from perennial.validation.expectations import Expectation
+from perennial.validation.expectations import Expectation, time_rules
 
 NAME = re.compile(r"[a-z][a-z0-9_]{1,62}")
 LAKE_COLUMNS = (
     *("event_time", "known_at", "partition", "revision", "reason", "split", "label", "prediction", "source_partition"),
-    *("id", "at", "pipeline", "version", "bundle", "latency_ms", "instance", "features", "source"),
+    *("id", "at", "pipeline", "version", "bundle", "latency_ms", "instance", "features", "source", "defaulted"),
 )
 """Names that the lake's tables add to every row, so that no declared column may have them."""
 
@@ -57,6 +58,10 @@ class Pipeline:
     windows: Windows
     description: str = ""
     expectations: Sequence[Expectation] = ()
+    aggregates: Sequence[Rolling] = ()
+    """Numbers of entities over the last days, each also a feature by its name."""
+    late: Late = field(default_factory=Late)
+    leakage: LeakageAudit = field(default_factory=LeakageAudit)
     gates: Gates = field(default_factory=Gates)
     slices: Sequence[Slice] = ()
     monitoring: Monitoring = field(default_factory=Monitoring)
@@ -73,20 +78,39 @@ class Pipeline:
 
     @cached_property
     def checked_features(self) -> tuple[Feature, ...]:
-        """The features, proved row-wise, in declared order."""
-        return declare_features(self.features, self.schema.polars, where=f"pipeline {self.name!r}")
+        """The features, proved row-wise, in declared order; then one for each aggregate."""
+        features = [*self.features, *(pl.col(aggregate.name) for aggregate in self.checked_aggregates)]
+        return declare_features(features, self.joined_schema.polars, where=f"pipeline {self.name!r}")
+
+    @cached_property
+    def checked_aggregates(self) -> tuple[Aggregate, ...]:
+        """The aggregates, checked and named, in declared order."""
+        return declare_aggregates(self.aggregates, self.schema, self.label, where=f"pipeline {self.name!r}")
+
+    @cached_property
+    def joined_schema(self) -> Schema:
+        """The declared columns and, behind them, the aggregates: what features read and requests carry."""
+        joined = {aggregate.name: aggregate.column for aggregate in self.checked_aggregates}
+        return replace(self.schema, columns={**self.schema.columns, **joined}) if joined else self.schema
 
     @cached_property
     def request_columns(self) -> tuple[str, ...]:
-        """Columns that a prediction request must carry: the event time and whatever features read."""
-        return tuple(dict.fromkeys([self.time.event_time, *columns_of(self.checked_features)]))
+        """Columns of a prediction request: the event time, whatever features read, and the entities of aggregates."""
+        entities = entity_columns(self.checked_aggregates)
+        return tuple(dict.fromkeys([self.time.event_time, *columns_of(self.checked_features), *entities]))
+
+    @cached_property
+    def judged(self) -> tuple[Expectation, ...]:
+        """What validation holds against the rows: the declared expectations, and what time itself demands."""
+        return (*time_rules(self.time, self.late, self.expectations), *self.expectations)
 
     @cached_property
     def drift_columns(self) -> tuple[str, ...]:
         """Columns whose distribution is watched."""
         if self.monitoring.columns is not None:
             return self.monitoring.columns
-        return tuple(name for name in self.request_columns if self.schema.columns[name].kind != "datetime")
+        declared = [name for name in self.request_columns if name in self.schema.columns]
+        return tuple(name for name in declared if self.schema.columns[name].kind != "datetime")
 
     @cached_property
     def monitoring_time(self) -> Calendar:
@@ -121,6 +145,11 @@ class Pipeline:
     def _part_hashes(self) -> dict[tuple[str, ...], str]:
         return {}
 
+    @property
+    def reading(self) -> tuple[object, ...]:
+        """What decides, beside the source's content, which rows come out of it; where it lies does not."""
+        return self.source.reading
+
     def table(self, name: str) -> str:
         """Name of one of the pipeline's tables in the lake, such as `taxi_eta/landed`."""
         return f"{self.name}/{name}"
@@ -143,6 +172,7 @@ class Pipeline:
                 self._refuse("schema", name, f"a name other than {', '.join(LAKE_COLUMNS)}, which the lake uses")
         named = [("time.event_time", self.time.event_time), ("label.known_at", self.label.known_at)]
         named += [("key", name) for name in self.key]
+        named += [("time.row_known_at", self.time.row_known_at)] if self.time.row_known_at else []
         named += [("label.value", name) for name in self.label.value.meta.root_names()]
         named += [("expectations", name) for e in self.expectations for name in e.columns]
         named += [(f"slices[{s.name}]", name) for s in self.slices for name in s.where.meta.root_names()]
@@ -168,7 +198,7 @@ class Pipeline:
             if feature.name in taken:
                 self._refuse("features", feature.name, f"a name other than {', '.join(sorted(taken))}")
         for name in used:
-            if not self.schema.columns[name].usable_in_features:
+            if not self.joined_schema.columns[name].usable_in_features:
                 self._refuse(
                     "features",
                     name,
@@ -181,6 +211,8 @@ class Pipeline:
 
     def _check_row_wise(self) -> None:
         named = [("label.value", self.label.value), *((f"slices[{s.name}]", s.where) for s in self.slices)]
+        columns = self.schema.columns.items()
+        named += [(f"schema[{name}].source", c.source) for name, c in columns if isinstance(c.source, pl.Expr)]
         for field_name, expression in named:
             try:
                 check_row_wise(expression.meta.serialize(format="json"), where=f"pipeline {self.name!r}")
@@ -229,6 +261,12 @@ class Pipeline:
             self._refuse("monitoring.drift_threshold", self.monitoring.drift_threshold, "drift_threshold > 0")
         if self.retraining.new_labels is not None and not self.retraining.new_labels > 0:
             self._refuse("retraining.new_labels", self.retraining.new_labels, "new_labels > 0, or None")
+        mature = self.label.mature_after
+        if isinstance(mature, Maturity) and not 0 < mature.completeness <= 1:
+            self._refuse("label.mature_after.completeness", mature.completeness, "0 < completeness <= 1")
+        latest = mature.at_latest if isinstance(mature, Maturity) else mature
+        if latest is not None and latest < timedelta(0):
+            self._refuse("label.mature_after", mature, "a span after the partition's end")
         for part in self.slices:
             if not part.limit > 0:
                 self._refuse(f"slices[{part.name}].limit", part.limit, "limit > 0")

@@ -52,6 +52,24 @@ class Maturity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeakageAudit:
+    """From when a feature is caught knowing what could not be known at the prediction."""
+
+    power: float = 0.95
+    """How well it alone may order the outcomes: |2 AUC - 1| of two classes, else |rank correlation|."""
+    missing: float = 0.5
+    """The same of the bare fact that it is missing."""
+    purity: float = 0.995
+    """Of the rows that a value should have in the other class by chance, how many may be absent."""
+    expected: int = 100
+    """Rows that a value should have in the other class before its purity counts."""
+    changed: float = 0.01
+    """Share of a typical partition's rows that may differ from what was first known of them."""
+    rows: int = 20_000
+    """Rows that are sampled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
     """A part of the rows that must not be served worse than `limit`, in units of the metric.
 

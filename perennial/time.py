@@ -50,6 +50,8 @@ class Calendar:
     """How long after a partition's end its rows can be known."""
     end: str | None = None
     """Key of the last partition, or None while the source goes on."""
+    row_known_at: str | None = None
+    """Column with the wall-clock time since when a row is known, where the source tells it row by row."""
 
     key_format: ClassVar[str]
     every: ClassVar[str]

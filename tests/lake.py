@@ -29,7 +29,7 @@ def fill(tables: Tables, pipeline: Pipeline) -> None:
     city = City()
     landed = pl.concat(land(pipeline, arrival(city, day)).frame for day in DAYS)
     hashes = dict.fromkeys(DAYS, "the file")
-    split = split_rows(landed, pipeline.expectations, pipeline.time)
+    split = split_rows(landed, pipeline.judged, pipeline.time)
     for name, rows in (
         ("landed", landed),
         ("accepted", split.accepted),
@@ -45,7 +45,7 @@ def fill(tables: Tables, pipeline: Pipeline) -> None:
 def arrival(city: City, day: str) -> Arrival:
     return Arrival(
         partition=day,
-        frame=told_orders(city, date.fromisoformat(day)),
+        rows=told_orders(city, date.fromisoformat(day)),
         uri="file:///orders.parquet",
         sha256="the file",
         size=1,

@@ -37,9 +37,9 @@ def compute(pipeline: Pipeline, home: Home, keys: Sequence[str]) -> dict[str, pl
     sources, lakehouse = SourceFiles(home=home.root), Lakehouse(root=home.lake)
     read = (sources.read(pipeline, key, fetched_at=datetime.now(UTC)) for key in keys)
     landed = pl.concat([land(pipeline, arrival).frame for arrival in read])
-    split = split_rows(landed, pipeline.expectations, pipeline.time)
+    split = split_rows(landed, pipeline.judged, pipeline.time)
     blocked = [
-        v.partition for v in judge_partitions(split, pipeline.expectations, partitions=keys).values() if v.blocked
+        v.partition for v in judge_partitions(split, pipeline.judged, partitions=keys).values() if v.blocked
     ]
     if blocked:
         raise RuntimeError(f"{pipeline.name}: blocked {blocked}")

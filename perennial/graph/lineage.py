@@ -1,37 +1,20 @@
-"""Lineage: what each data table is made from, and whether a partition of it is still up to date.
+"""Lineage: what each data table of a pipeline is made from, and which partitions are out of date.
 
-A partition is made from the content of its parent and from the part of the declaration that its step
-applies. Both are recorded as hashes when it is written; comparing them later says what is out of date.
+Every derived partition records the content hashes of its inputs and the hash of the part of the
+declaration that it applied. It stands while both are what they were.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from perennial.declaration import Pipeline
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """What a data table is made from."""
-
-    parent: str | None
-    declared: tuple[str, ...]
-    """Fields of the declaration that decide its content."""
-
-
-STEPS: Mapping[str, Step] = {
-    "landed": Step(parent=None, declared=("schema", "time")),
-    "accepted": Step(parent="landed", declared=("expectations", "time", "key")),
-    "quarantined": Step(parent="landed", declared=("expectations", "time", "key")),
-    "profile": Step(parent="accepted", declared=()),
-    "features": Step(parent="accepted", declared=("features", "key")),
-    "labels": Step(parent="accepted", declared=("label", "key")),
-}
-"""The data tables of every pipeline, parents before children."""
 
 
 class Recorded(Protocol):
@@ -49,15 +32,47 @@ class Recorded(Protocol):
     @property
     def inputs(self) -> Mapping[str, str]: ...
 
+    @property
+    def known_at(self) -> datetime | None: ...
 
-def inputs_of(pipeline: Pipeline, name: str, parent_hash: str) -> dict[str, str]:
-    """What to record with a partition of table `name` made now from content `parent_hash`."""
-    step = STEPS[name]
-    return {step.parent or "source": parent_hash, "declaration": pipeline.part_hash(*step.declared)}
+
+History = Mapping[str, Mapping[int, Recorded]]
+"""Every revision of each partition of a table, both in order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Across:
+    """Another table, of which a step reads several partitions."""
+
+    table: str
+    reads: Callable[[Standing, str, int], Mapping[str, str]]
+    """What a partition in a revision is made from, by a name for each part: content hashes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What a data table is made from."""
+
+    parent: str | None
+    """The table of whose same partition and revision it is made."""
+    declared: tuple[str, ...]
+    """Fields of the declaration that decide its content."""
+    across: Across | None = None
+
+
+STEPS: Mapping[str, Step] = {
+    "landed": Step(parent=None, declared=("schema", "time", "reading")),
+    "accepted": Step(parent="landed", declared=("expectations", "time", "key", "late")),
+    "quarantined": Step(parent="landed", declared=("expectations", "time", "key", "late")),
+    "profile": Step(parent="accepted", declared=()),
+    "features": Step(parent="accepted", declared=("features", "key")),
+    "labels": Step(parent="accepted", declared=("label", "key")),
+}
+"""The data tables of every pipeline, parents before children."""
 
 
 def with_ancestors(name: str) -> list[str]:
-    """Table `name` and all it is made from, the source's own table last.
+    """Table `name` and all of whose same partition it is made, the source's own table last.
 
     >>> with_ancestors("features")
     ['features', 'accepted', 'landed']
@@ -66,24 +81,95 @@ def with_ancestors(name: str) -> list[str]:
     return [name, *(with_ancestors(parent) if parent else [])]
 
 
-def problem_with(pipeline: Pipeline, name: str, key: str, records: Mapping[str, Mapping[str, Recorded]]) -> str | None:
-    """Why partition `key` of table `name` may not be read, or None when it stands and is up to date.
-
-    `records` holds the manifest of each table. The parents are looked at first: the answer names the
-    table that is to be mended.
-    """
+def inputs_of(
+    pipeline: Pipeline, name: str, parent_hash: str, *, across: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """What to record with a partition of table `name` made now from content `parent_hash`."""
     step = STEPS[name]
-    if step.parent:
-        above = problem_with(pipeline, step.parent, key, records)
+    inputs = {step.parent or "source": parent_hash, "declaration": pipeline.part_hash(*step.declared)}
+    return inputs | ({step.across.table: _digest(across or {})} if step.across else {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What the manifest says of a pipeline's data tables, looked up once a table."""
+
+    pipeline: Pipeline
+    load: Callable[[str], History]
+    """The manifest of a table by its name."""
+    _loaded: dict[str, History] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def history(self, name: str) -> History:
+        """Every revision of each partition of table `name`."""
+        if name not in self._loaded:
+            self._loaded[name] = self.load(name)
+        return self._loaded[name]
+
+    def newest(self, key: str) -> int | None:
+        """The newest revision of partition `key` that landed, or tried to."""
+        return max(self.history("landed").get(key, {}), default=None)
+
+    def known(self, key: str, at: datetime) -> int | None:
+        """The last revision of partition `key` that was known at the instant `at`."""
+        revisions = self.history("landed").get(key, {})
+        known = (n for n, record in revisions.items() if record.known_at is None or record.known_at <= at)
+        return max(known, default=None)
+
+    def record(self, name: str, key: str, revision: int | None = None) -> Recorded | None:
+        """What table `name` holds of partition `key` in a revision, the newest that landed by default."""
+        number = self.newest(key) if revision is None else revision
+        return None if number is None else self.history(name).get(key, {}).get(number)
+
+    def across(self, name: str, key: str, revision: int) -> dict[str, str]:
+        """What partition `key` of table `name` would read of other partitions now, by name: content hashes."""
+        step = STEPS[name]
+        return dict(step.across.reads(self, key, revision)) if step.across else {}
+
+    def problem_with(self, name: str, key: str, revision: int | None = None) -> str | None:
+        """Why partition `key` of table `name` may not be read, or None when it stands and is up to date.
+
+        The newest revision is meant unless one is named. The parents are looked at first: the answer
+        names the table that is to be mended.
+        """
+        number = self.newest(key) if revision is None else revision
+        if number is None:
+            return "landed is missing"
+        step = STEPS[name]
+        above = self.problem_with(step.parent, key, number) if step.parent else None
         if above:
             return above
-    record = records[name].get(key)
-    if record is None:
-        return f"{name} is missing"
-    if record.status != "ok":
-        return f"{name} is blocked: {record.reason}"
-    if record.inputs.get("declaration") != pipeline.part_hash(*step.declared):
-        return f"{name} is out of date: its declaration has changed"
-    if step.parent and record.inputs.get(step.parent) != records[step.parent][key].content_hash:
-        return f"{name} is out of date: {step.parent} has changed"
-    return None
+        record = self.record(name, key, number)
+        if record is None:
+            return f"{name} is {'missing' if not self.history(name).get(key) else 'out of date: landed has changed'}"
+        if record.status != "ok":
+            return f"{name} is blocked: {record.reason}"
+        return self._staleness(name, key, number, record)
+
+    def problem_with_any(self, names: Iterable[str], key: str) -> str | None:
+        """The first problem with partition `key` in tables `names`: in its newest revision, else in one before."""
+        for number in [self.newest(key), *self.earlier(key)]:
+            for name in names:
+                problem = self.problem_with(name, key, number)
+                if problem:
+                    return problem if number == self.newest(key) else f"{problem} (revision {number})"
+        return None
+
+    def earlier(self, key: str) -> list[int]:
+        """The revisions of `key` before the newest that landed well, newest first."""
+        landed = self.history("landed").get(key, {})
+        return [n for n in sorted(landed, reverse=True) if n != self.newest(key) and landed[n].status == "ok"]
+
+    def _staleness(self, name: str, key: str, revision: int, record: Recorded) -> str | None:
+        step = STEPS[name]
+        if record.inputs.get("declaration") != self.pipeline.part_hash(*step.declared):
+            return f"{name} is out of date: its declaration has changed"
+        parent = self.record(step.parent, key, revision) if step.parent else None
+        if parent and record.inputs.get(str(step.parent)) != parent.content_hash:
+            return f"{name} is out of date: {step.parent} has changed"
+        if step.across and record.inputs.get(step.across.table) != _digest(self.across(name, key, revision)):
+            return f"{name} is out of date: {step.across.table} have changed"
+        return None
+
+
+def _digest(parts: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(dict(parts), sort_keys=True).encode()).hexdigest()

@@ -5,7 +5,7 @@ Pure: the file has been read, the clock is an argument.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from perennial.declaration import Pipeline
+from perennial.errors import SourceError
 from perennial.schema import cast_partition
 
 
@@ -21,7 +22,10 @@ class Arrival:
     """One partition as its source gave it, and where it came from."""
 
     partition: str
-    frame: pl.DataFrame
+    rows: pl.DataFrame | pl.LazyFrame
+    """A large parquet file is read only when its rows are asked for."""
+    is_text: bool = False
+    """Whether every value came as text, as from CSV, and has yet to be read as its declared kind."""
     uri: str
     sha256: str
     size: int
@@ -29,6 +33,25 @@ class Arrival:
     signature: str
     """Cheap to look at: the sensor compares it to see that a file is new or changed."""
     fetched_at: datetime
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """All rows at once."""
+        return self.rows if isinstance(self.rows, pl.DataFrame) else pl.concat(self.parts())
+
+    def parts(self, size: int = 1_000_000) -> Iterator[pl.DataFrame]:
+        """The rows in order, about `size` at a time; one part at least. Raises SourceError."""
+        if isinstance(self.rows, pl.DataFrame):
+            yield from self.rows.iter_slices(size) if self.rows.height else [self.rows]
+            return
+        try:
+            yield from self.rows.collect_batches(chunk_size=size, maintain_order=True)
+        except pl.exceptions.PolarsError as error:
+            damaged = SourceError(
+                "the source's file is damaged", where=self.partition, found=str(error).splitlines()[0], expected=self.uri
+            )
+            damaged.signature = self.signature
+            raise damaged from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,29 +72,36 @@ def land(pipeline: Pipeline, arrival: Arrival) -> LandedPartition:
     Raises SchemaSkew. The content depends on the file alone: when it was fetched is provenance.
     """
     key = arrival.partition
-    cast = cast_partition(arrival.frame, pipeline.schema, where=f"{pipeline.name} {key}")
+    cast = cast_partition(arrival.frame, pipeline.schema, where=f"{pipeline.name} {key}", is_text=arrival.is_text)
     known_at = pipeline.time.known_at(key)
     frame = cast.frame.with_columns(
         event_time=pipeline.time.utc(pipeline.time.event_time),
-        known_at=pl.lit(known_at).cast(pl.Datetime("us", "UTC")),
+        known_at=_known_at(pipeline, known_at),
         partition=pl.lit(key),
     )
     return LandedPartition(
         partition=key,
         frame=frame,
         notes=cast.notes,
-        provenance=provenance(pipeline, arrival),
+        provenance=provenance(pipeline, arrival, rows=frame.height),
         known_at=known_at,
     )
 
 
-def provenance(pipeline: Pipeline, arrival: Arrival) -> dict[str, Any]:
+def _known_at(pipeline: Pipeline, partition_known_at: datetime) -> pl.Expr:
+    """Since when each row is known: what it says itself, else when its partition is."""
+    instant = pl.lit(partition_known_at).cast(pl.Datetime("us", "UTC"))
+    column = pipeline.time.row_known_at
+    return instant if column is None else pl.coalesce(pipeline.time.utc(column), instant)
+
+
+def provenance(pipeline: Pipeline, arrival: Arrival, *, rows: int) -> dict[str, Any]:
     """Where a partition came from, for people and for the arrivals sensor."""
     return {
         "uri": arrival.uri,
         "sha256": arrival.sha256,
         "bytes": arrival.size,
-        "rows": arrival.frame.height,
+        "rows": rows,
         "signature": arrival.signature,
         "fetched_at": arrival.fetched_at.isoformat(),
         "licence": pipeline.source.licence,

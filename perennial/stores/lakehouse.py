@@ -1,4 +1,8 @@
-"""Lakehouse: Delta tables cut by a column `partition`, written atomically, read with Polars."""
+"""Lakehouse: Delta tables cut by a column `partition`, written atomically, read with Polars.
+
+A table with a column `revision` is cut by that too: each revision of a partition is a slot of its own,
+which stays beside the others until the same slot is written again.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
+
+Partitions = Sequence[str] | Mapping[str, int]
+"""Whole partitions by their keys, or of each partition the one revision that is meant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +41,10 @@ class Lakehouse:
 
         return bool(DeltaTable.is_deltatable(self.path(table), storage_options=dict(self.storage_options)))
 
-    def overwrite(self, table: str, frame: pl.DataFrame, *, partitions: Sequence[str]) -> int:
-        """Replace `partitions` of `table` by the rows of `frame` in one commit; return its version.
+    def overwrite(self, table: str, frame: pl.DataFrame, *, partitions: Partitions) -> int:
+        """Replace `partitions` of `table`, or one revision of each, by the rows of `frame` in one commit.
+
+        Returns the table's version.
 
         Guarantees that a reader sees all of them before or all of them after. A partition without
         rows in `frame` is emptied; rows of another partition are an error. Writers at the same time
@@ -63,12 +72,12 @@ class Lakehouse:
                     raise
         return int(self.version(table) or 0)
 
-    def scan(self, table: str, *, partitions: Sequence[str] | None = None, version: int | None = None) -> pl.LazyFrame:
+    def scan(self, table: str, *, partitions: Partitions | None = None, version: int | None = None) -> pl.LazyFrame:
         """The rows of `table`, of the given partitions only; unordered between partitions."""
         rows = pl.scan_delta(self.path(table), version=version, storage_options=dict(self.storage_options) or None)
-        return rows if partitions is None else rows.filter(pl.col("partition").is_in(list(partitions)))
+        return rows if partitions is None else rows.filter(_within(partitions))
 
-    def read(self, table: str, *, partitions: Sequence[str], columns: Sequence[str] | None = None) -> pl.DataFrame:
+    def read(self, table: str, *, partitions: Partitions, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """The rows of `partitions`, ordered by partition and, within one, as they were written."""
         rows = self.scan(table, partitions=partitions)
         if columns is not None:
@@ -83,14 +92,33 @@ class Lakehouse:
         DeltaTable.create(
             self.path(table),
             schema=frame.clear().to_arrow(compat_level=pl.CompatLevel.oldest()).schema,
-            partition_by=["partition"],
+            partition_by=[name for name in ("partition", "revision") if name in frame.columns],
             mode="ignore",
             storage_options=dict(self.storage_options),
         )
 
 
-def _predicate(partitions: Sequence[str]) -> str:
+def _predicate(partitions: Partitions) -> str:
+    if isinstance(partitions, Mapping):
+        slots = _by_revision(partitions).items()
+        return " OR ".join(f"({_predicate(keys)} AND revision = {revision})" for revision, keys in slots)
     return "partition IN (" + ", ".join(f"'{key}'" for key in partitions) + ")"
+
+
+def _within(partitions: Partitions) -> pl.Expr:
+    if isinstance(partitions, Mapping):
+        slots = _by_revision(partitions).items()
+        return pl.any_horizontal(
+            pl.lit(value=False), *(_within(keys) & (pl.col("revision") == revision) for revision, keys in slots)
+        )
+    return pl.col("partition").is_in(list(partitions))
+
+
+def _by_revision(slots: Mapping[str, int]) -> dict[int, list[str]]:
+    keys: dict[int, list[str]] = {}
+    for key, revision in slots.items():
+        keys.setdefault(revision, []).append(key)
+    return keys
 
 
 def _conflict() -> type[Exception]:

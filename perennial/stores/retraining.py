@@ -9,7 +9,7 @@ from typing import Any
 
 from perennial.declaration import Pipeline
 from perennial.errors import PartitionBlocked
-from perennial.graph.lineage import problem_with
+from perennial.graph.lineage import Standing
 from perennial.ingestion.arrivals import fingerprint
 from perennial.retraining import AsOf, Champion, DriftVerdict, Evidence
 from perennial.stores.artifacts import Artifacts
@@ -17,11 +17,6 @@ from perennial.stores.bundles import BundleStore
 from perennial.stores.operations import PartitionRecord
 from perennial.stores.tables import Tables
 from perennial.stores.versions import bundle_of
-
-READ = ("landed", "accepted", "features", "labels")
-"""The tables whose state decides whether a training set can be cut."""
-
-Records = Mapping[str, Mapping[str, PartitionRecord]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +33,14 @@ class History:
         The newest as-of is the newest with all data there; without one, the newest whose partition has
         landed, with what its window lacks. A month without data is no candidate.
         """
-        records = {name: self.tables.records(pipeline, name) for name in READ}
-        newest, blocked = _newest(pipeline, records, now)
+        standing = self.tables.standing(pipeline)
+        newest, blocked = _newest(standing, now)
         if newest is None:
             return Evidence(newest=None, history=0, history_needed=pipeline.windows.length, scheduled=scheduled)
         champion = self._champion(pipeline)
         return Evidence(
             newest=AsOf(
-                key=newest, instant=pipeline.time.known_at(newest), evidence=_window_evidence(pipeline, newest, records)
+                key=newest, instant=pipeline.time.known_at(newest), evidence=_window_evidence(standing, newest)
             ),
             history=len(pipeline.time.keys(pipeline.time.start, newest)),
             history_needed=pipeline.windows.length,
@@ -105,31 +100,34 @@ class History:
         )
 
 
-def _newest(pipeline: Pipeline, records: Records, now: datetime) -> tuple[str | None, tuple[str, ...]]:
+def _newest(standing: Standing, now: datetime) -> tuple[str | None, tuple[str, ...]]:
     """The newest as-of to train, and the partitions of its window that cannot be read."""
+    pipeline = standing.pipeline
     length = pipeline.windows.length
-    landed = [key for key in pipeline.time.complete_keys(now) if key in records["landed"]]
-    problems: dict[str, bool] = {}
+    landed = [key for key in pipeline.time.complete_keys(now) if key in standing.history("landed")]
     first: tuple[str, ...] | None = None
     for as_of in landed[: -length - 1 : -1]:
         window = [key for key in pipeline.time.preceding(as_of, length) if key >= pipeline.time.start]
-        for key in window:
-            if key not in problems:
-                problems[key] = any(problem_with(pipeline, name, key, records) for name in ("features", "labels"))
-        blocked = tuple(key for key in window if problems[key])
+        instant = pipeline.time.known_at(as_of)
+        blocked = tuple(key for key in window if _is_unreadable(standing, key, standing.known(key, instant)))
         if not blocked and len(window) == length:
             return as_of, ()
         first = blocked if first is None else first
     return (landed[-1], first or ()) if landed else (None, ())
 
 
-def _window_evidence(pipeline: Pipeline, as_of: str, records: Records) -> str:
-    keys = pipeline.time.preceding(as_of, pipeline.windows.length)
+def _is_unreadable(standing: Standing, key: str, revision: int | None) -> bool:
+    return any(standing.problem_with(name, key, revision) for name in ("features", "labels"))
+
+
+def _window_evidence(standing: Standing, as_of: str) -> str:
+    pipeline = standing.pipeline
+    instant = pipeline.time.known_at(as_of)
     read = {
-        f"{name}/{key}": records[name][key].content_hash
+        f"{name}/{key}": record.content_hash
         for name in ("features", "labels")
-        for key in keys
-        if key in records[name]
+        for key in pipeline.time.preceding(as_of, pipeline.windows.length)
+        if (record := standing.record(name, key, standing.known(key, instant)))
     }
     return _evidence(pipeline.hash, read)
 

@@ -10,7 +10,6 @@ import polars as pl
 from perennial.bundle.bundle import RequestSchema
 from perennial.bundle.manifest import describe_requests
 from perennial.declaration import Pipeline
-from perennial.graph.lineage import problem_with
 from perennial.monitoring.performance import match_outcomes
 from perennial.stores.inference_log import TABLE, read_inference_log
 from perennial.stores.tables import Tables
@@ -57,8 +56,8 @@ class Served:
     def _data_keys(self, window: Window) -> list[str]:
         """The data partitions that share time with `window`, if each is there and passed; else none."""
         keys = self.pipeline.time.overlapping(window)
-        records = {name: self.tables.records(self.pipeline, name) for name in ("landed", "accepted")}
-        return [] if any(problem_with(self.pipeline, "accepted", key, records) for key in keys) else keys
+        standing = self.tables.standing(self.pipeline)
+        return [] if any(standing.problem_with("accepted", key) for key in keys) else keys
 
     def _labels(self, partitions: Sequence[str]) -> pl.DataFrame:
         clock = self.pipeline.monitoring_time

@@ -12,7 +12,7 @@ import polars as pl
 from perennial.bundle.parity import golden_rows
 from perennial.declaration import Pipeline
 from perennial.errors import PartitionBlocked
-from perennial.graph.lineage import problem_with
+from perennial.labels.maturity import newest_mature, within_reach
 from perennial.monitoring.drift import reference_sample
 from perennial.stores.operations import PartitionRecord
 from perennial.stores.tables import Tables
@@ -28,23 +28,27 @@ class Collected:
     training_set: TrainingSet
     table: pl.DataFrame
     """As stored in the lake: `partition` is the as-of, `source_partition` the rows' own."""
+    revisions: Mapping[str, int]
+    """Of each partition of the window the revision that was known by the as-of instant."""
     inputs: Mapping[str, str]
     manifest: Mapping[str, Any]
 
 
-def collect_training_set(tables: Tables, pipeline: Pipeline, as_of: str) -> Collected:
-    """The training set that ends with partition `as_of`.
+def collect_training_set(tables: Tables, pipeline: Pipeline, as_of: str, *, mature: bool = True) -> Collected:
+    """The training set as of partition `as_of`: its window ends with the newest partition of mature labels.
 
-    Raises HistoryTooShort, NoMatureLabels, or PartitionBlocked when a partition of the window is
-    missing, blocked, or not made from the rows that are accepted now.
+    Not `mature` gives the naive set, whose window ends with `as_of` itself, for comparison. Raises
+    HistoryTooShort, NoMatureLabels, or PartitionBlocked when a partition of the window is missing,
+    blocked, or not made from the rows that are accepted now.
     """
-    keys = split_keys(pipeline, as_of)
-    records = _checked_records(tables, pipeline, keys)
+    keys = window_keys(tables, pipeline, as_of) if mature else split_keys(pipeline, as_of)
     instant = pipeline.time.known_at(as_of)
+    records = _checked_records(tables, pipeline, keys, instant)
+    revisions = {key: record.revision for key, record in records["features"].items()}
     training_set = build_training_set(
         pipeline,
-        features=tables.read(pipeline, "features", keys.all),
-        labels=tables.read(pipeline, "labels", keys.all),
+        features=tables.read(pipeline, "features", revisions),
+        labels=tables.read(pipeline, "labels", revisions),
         keys=keys,
         as_of=instant,
     )
@@ -54,6 +58,7 @@ def collect_training_set(tables: Tables, pipeline: Pipeline, as_of: str) -> Coll
         as_of=instant,
         training_set=training_set,
         table=training_set.frame.rename({"partition": "source_partition"}).with_columns(partition=pl.lit(as_of)),
+        revisions=revisions,
         inputs={f"{name}/{key}": r.content_hash for name, by_key in records.items() for key, r in by_key.items()},
         manifest={
             "as_of": instant.isoformat(),
@@ -61,9 +66,30 @@ def collect_training_set(tables: Tables, pipeline: Pipeline, as_of: str) -> Coll
             "rows": training_set.frame.height,
             "fitted_rows": training_set.rows("train", "validation").height,
             "table_versions": versions,
+            "revisions": revisions,
             "windows": {"train": keys.train, "validation": keys.validation, "test": keys.test},
         },
     )
+
+
+def window_keys(tables: Tables, pipeline: Pipeline, as_of: str) -> SplitKeys:
+    """The partitions that a training as of `as_of` uses. Raises HistoryTooShort or NoMatureLabels."""
+    return split_keys(pipeline, as_of, end=newest_mature(pipeline, as_of, known_shares(tables, pipeline, as_of)))
+
+
+def known_shares(tables: Tables, pipeline: Pipeline, as_of: str) -> dict[str, float]:
+    """The share of accepted rows whose outcome was known by the as-of instant, of each partition in reach of it."""
+    if pipeline.label.mature_after is None:
+        return {}
+    instant = pipeline.time.known_at(as_of)
+    accepted, labels = (tables.known(pipeline, name, instant) for name in ("accepted", "labels"))
+    there = [key for key in within_reach(pipeline, as_of) if key in labels and key in accepted and accepted[key].rows]
+    keys = {key: labels[key].revision for key in there}
+    if not keys:
+        return {}
+    known = tables.read(pipeline, "labels", keys, ["partition", "known_at"]).filter(pl.col("known_at") <= instant)
+    counts = dict(known.group_by("partition").len().iter_rows())
+    return {key: counts.get(key, 0) / accepted[key].rows for key in keys}
 
 
 def held_out_rows(tables: Tables, pipeline: Pipeline, collected: Collected) -> dict[str, pl.DataFrame]:
@@ -72,7 +98,8 @@ def held_out_rows(tables: Tables, pipeline: Pipeline, collected: Collected) -> d
     labels = collected.training_set.frame.select(*on, "label")
 
     def raw(partitions: tuple[str, ...]) -> pl.DataFrame:
-        rows = tables.read(pipeline, "accepted", partitions).unique(on, keep="first", maintain_order=True)
+        revisions = {key: collected.revisions[key] for key in partitions}
+        rows = tables.read(pipeline, "accepted", revisions).unique(on, keep="first", maintain_order=True)
         return rows.join(labels, on=on, how="inner", maintain_order="left")
 
     fitted = raw(collected.keys.fitted)
@@ -89,12 +116,14 @@ def held_out_rows(tables: Tables, pipeline: Pipeline, collected: Collected) -> d
     }
 
 
-def _checked_records(tables: Tables, pipeline: Pipeline, keys: SplitKeys) -> dict[str, dict[str, PartitionRecord]]:
-    """The manifest of the window, once every partition of it is there, passed, and up to date."""
-    records = {name: tables.records(pipeline, name) for name in ("landed", "accepted", "features", "labels")}
-    for name in ("features", "labels"):
-        for key in keys.all:
-            problem = problem_with(pipeline, name, key, records)
+def _checked_records(
+    tables: Tables, pipeline: Pipeline, keys: SplitKeys, as_of: datetime
+) -> dict[str, dict[str, PartitionRecord]]:
+    """The manifest of the window as it was known at `as_of`, once every partition of it passed and is up to date."""
+    standing = tables.standing(pipeline)
+    for key in keys.all:
+        for name in ("features", "labels"):
+            problem = standing.problem_with(name, key, standing.known(key, as_of))
             if problem:
                 raise PartitionBlocked(
                     problem,
@@ -102,4 +131,5 @@ def _checked_records(tables: Tables, pipeline: Pipeline, keys: SplitKeys) -> dic
                     expected=f"every partition from {keys.all[0]} to {keys.all[-1]}",
                     hint=f"perennial backfill {pipeline.name} {key} {key}",
                 )
-    return {name: {key: records[name][key] for key in keys.all} for name in ("features", "labels")}
+    known = {name: tables.known(pipeline, name, as_of) for name in ("features", "labels")}
+    return {name: {key: records[key] for key in keys.all} for name, records in known.items()}

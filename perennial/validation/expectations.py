@@ -10,7 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from perennial.policies import Late
+    from perennial.time import Calendar
 
 Level = Literal["row", "partition"]
 Severity = Literal["block", "warn"]
@@ -75,7 +79,7 @@ def matches(column: str, pattern: str) -> Expectation:
     return _row("matches", column, pattern=pattern)
 
 
-def after(later: str, earlier: str, *, by: tuple[timedelta, timedelta] | None = None) -> Expectation:
+def after(later: str, earlier: str, *, by: tuple[timedelta, timedelta | None] | None = None) -> Expectation:
     """`later` is after `earlier`; with `by`, by at least the first and at most the second span."""
     low, high = by or (None, None)
     return _row("after", later, earlier, at_least=low, at_most=high)
@@ -84,6 +88,26 @@ def after(later: str, earlier: str, *, by: tuple[timedelta, timedelta] | None = 
 def in_partition(column: str, *, tolerance: timedelta = timedelta(0)) -> Expectation:
     """The wall-clock time lies within the row's partition, give or take `tolerance`."""
     return _row("in_partition", column, tolerance=tolerance)
+
+
+def on_time(accept_for: timedelta) -> Expectation:
+    """The row was known at most so long after its partition's end."""
+    return _row("on_time", "known_at", accept_for=accept_for)
+
+
+def time_rules(calendar: Calendar, late: Late, declared: Sequence[Expectation]) -> tuple[Expectation, ...]:
+    """What time itself demands of a row, where no declared expectation does.
+
+    A row cannot be known before it happened, so that an event from the future is quarantined; and one
+    that arrives later than the policy accepts is too.
+    """
+    rules = []
+    held = any(e.kind == "in_partition" and e.columns == (calendar.event_time,) for e in declared)
+    if calendar.row_known_at is not None or not held:
+        rules.append(after("known_at", "event_time", by=(timedelta(0), None)))
+    if late.accept_for is not None:
+        rules.append(on_time(late.accept_for))
+    return tuple(rules)
 
 
 def rows_between(low: int | None = None, high: int | None = None) -> Expectation:
@@ -122,8 +146,8 @@ def _within(limits: Mapping[str, Any]) -> str:
 
 def _apart(columns: str, limits: Mapping[str, Any]) -> str:
     later, _, earlier = columns.partition(" and ")
-    if limits["at_least"] is None or limits["at_most"] is None:
-        return f"{later} after {earlier}"
+    if limits["at_most"] is None:
+        return f"{later} not before {earlier}" if limits["at_least"] == timedelta(0) else f"{later} after {earlier}"
     return f"{later} {_span(limits['at_least'])} to {_span(limits['at_most'])} after {earlier}"
 
 
@@ -160,6 +184,7 @@ _CLAIMS: Mapping[str, Callable[[str, Mapping[str, Any]], str]] = {
     "matches": lambda column, limits: f"{column} matches {limits['pattern']}",
     "after": _apart,
     "in_partition": _in_partition,
+    "on_time": lambda _, limits: f"known at most {_span(limits['accept_for'])} after the partition's end",
     "rows_between": lambda _, limits: f"accepted rows {_within(limits)}",
     "unique": lambda columns, _: f"no two rows share {columns}",
     "mean_between": lambda column, limits: f"mean of {column} {_within(limits)}",

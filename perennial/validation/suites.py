@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 COMPLETE = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
 OUTSIDE = "seconds outside the partition"
+LATENESS = "seconds from the partition's end to known_at"
 _one_at_a_time = threading.Lock()
 
 
@@ -44,7 +45,7 @@ class Claim:
 def row_claim(declared: Expectation, schema: pl.Schema, windows: pl.DataFrame) -> Claim:
     """The row expectation `declared` as Great Expectations evaluates it on rows of `schema`.
 
-    `windows` has the wall-clock `start` and `end` of each `partition`, in the order of the rows' `partition`.
+    `windows` has what `partition_windows` says of each `partition`, in the order of the rows' `partition`.
     """
     column, limits = declared.columns[0], declared.limits
     native, inputs = "ExpectColumnValuesToBeBetween", [pl.col(name) for name in declared.columns]
@@ -69,6 +70,9 @@ def row_claim(declared: Expectation, schema: pl.Schema, windows: pl.DataFrame) -
         case "in_partition":
             inputs = [_outside(pl.col(column), windows).alias(f"{OUTSIDE}: {column}")]
             arguments = {"column": f"{OUTSIDE}: {column}"} | _limits(timedelta(0), limits["tolerance"])
+        case "on_time":
+            inputs = [_seconds(pl.col(column) - pl.lit(windows["closed"])).alias(LATENESS)]
+            arguments = {"column": LATENESS} | _limits(None, limits["accept_for"])
         case kind:
             raise ValueError(f"no row expectation of kind {kind!r}")
     return Claim(native=native, arguments=arguments, inputs=tuple(inputs), declared=declared)
@@ -129,9 +133,10 @@ def measures(accepted: pl.DataFrame, counts: pl.DataFrame, declared: Sequence[Ex
 
 
 def partition_windows(partitions: pl.Series, calendar: Calendar) -> pl.DataFrame:
-    """Wall-clock `start` and `end` of each of the `partitions`, in the calendar's timezone."""
-    windows = [(key, *_wall_clock(key, calendar)) for key in partitions.unique()]
-    schema = {"partition": pl.String(), "start": pl.Datetime("us"), "end": pl.Datetime("us")}
+    """Wall-clock `start` and `end` of each of the `partitions`, in the calendar's timezone; `closed`: its end in UTC."""
+    windows = [(key, *_wall_clock(key, calendar), calendar.window(key).end) for key in partitions.unique()]
+    wall, utc = pl.Datetime("us"), pl.Datetime("us", "UTC")
+    schema = {"partition": pl.String(), "start": wall, "end": wall, "closed": utc}
     of_key = pl.DataFrame(windows, schema=schema, orient="row")
     return pl.DataFrame({"partition": partitions}).join(of_key, on="partition", how="left", maintain_order="left")
 

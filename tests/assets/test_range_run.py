@@ -25,7 +25,7 @@ REASONS = {
     SKEWED: ("landed", "schema_is_known", "column 'zone' is missing"),
     MISSING: ("landed", "schema_is_known", "orders_2024-01-03.parquet"),
     REJECTED: ("accepted", "expectations_hold", "landed rows are quarantined"),
-    NOT_PARQUET: ("landed", "schema_is_known", "orders_2024-01-05.parquet is not a parquet file"),
+    NOT_PARQUET: ("landed", "schema_is_known", "orders_2024-01-05.parquet is an HTML page"),
 }
 CHECKS = (("landed", "schema_is_known"), ("accepted", "expectations_hold"))
 ROWS = ("landed", "accepted", "quarantined", "features", "labels")
@@ -228,7 +228,7 @@ def test_a_corrected_file_makes_revision_two_of_its_own_partition_only(clean: Pa
             assert [record.revision for record in records.values()] == [1, 2, 1]
         after = house.tables.records(house.pipeline, "features")
         assert [key for key in after if after[key].content_hash != before[key].content_hash] == ["2024-01-02"]
-        assert house.tables.records(house.pipeline, "labels")["2024-01-02"].revision == 1
+        assert house.tables.records(house.pipeline, "labels")["2024-01-02"].revision == 2
 
 
 def test_a_file_that_goes_bad_keeps_its_rows_and_closes_the_way_to_them(clean: Path, tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.perennial.prediction.test_request import BAD_FIELDS, VALUES
 
 from perennial.prediction.prediction_id import verify
 from serving.answers import MOST_INSTANCES
 from tests.bundles import an_instance, answer_by_hand
+from tests.perennial.prediction.test_request import BAD_FIELDS, VALUES
 from tests.records import ids_in
 from tests.serving.conftest import City, Local
 

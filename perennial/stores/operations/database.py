@@ -6,17 +6,20 @@ writers of one pipeline wait for each other before they read what they decide on
 
 from __future__ import annotations
 
+import fcntl
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
+from perennial.errors import PerennialError
 from perennial.stores.operations.tables import REVISION
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
@@ -68,6 +71,53 @@ class Database:
             if not self.is_sqlite:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCKS, sa.func.hashtext(lock))))
             yield connection
+
+    @contextmanager
+    def holding(self, lock: str) -> Iterator[None]:
+        """Hold `lock` over work that is more than a transaction, such as rows in the lake and their manifest.
+
+        It is free again when the process ends, however that ends. Raises PerennialError when another
+        process holds it for longer than BUSY_SECONDS.
+        """
+        with self._file_lock(lock) if self.is_sqlite else self._server_lock(lock):
+            yield
+
+    @contextmanager
+    def _file_lock(self, lock: str) -> Iterator[None]:
+        folder = Path(str(self.url.database)).with_suffix(".locks")
+        folder.mkdir(exist_ok=True)
+        with (folder / lock.replace("/", ".")).open("w") as file:
+            _wait_for(lock, lambda: _try_lock(file))
+            yield
+
+    @contextmanager
+    def _server_lock(self, lock: str) -> Iterator[None]:
+        key = (_LOCKS + 1, sa.func.hashtext(lock))
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            _wait_for(lock, lambda: bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(*key)))))
+            try:
+                yield
+            finally:
+                connection.execute(sa.select(sa.func.pg_advisory_unlock(*key)))
+
+
+def _wait_for(lock: str, take: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + BUSY_SECONDS
+    while not take():
+        if time.monotonic() > deadline:
+            raise PerennialError(
+                f"another process has been writing for {BUSY_SECONDS} s", where=lock, expected="its turn to write",
+                hint="look for a run that hangs; the lock goes with its process",
+            )  # fmt: skip
+        time.sleep(0.02)
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:

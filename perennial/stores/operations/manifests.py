@@ -55,21 +55,21 @@ class Manifests(Database):
 
     def partitions(self, pipeline: str, table: str) -> dict[str, PartitionRecord]:
         """The newest revision of each partition of a table, in order of partition."""
-        all_of = tables.partitions.alias()
-        newest = (
-            sa.select(sa.func.max(all_of.c.revision))
-            .where(*(all_of.c[name] == tables.partitions.c[name] for name in _KEY[:3]))
-            .scalar_subquery()
-        )
+        return {key: revisions[max(revisions)] for key, revisions in self.revisions(pipeline, table).items()}
+
+    def revisions(self, pipeline: str, table: str) -> dict[str, dict[int, PartitionRecord]]:
+        """Every revision of each partition of a table, both in order."""
         names = list(PartitionRecord.__dataclass_fields__)
         query = (
             sa.select(*(tables.partitions.c[name] for name in names))
             .where(tables.partitions.c.pipeline == pipeline, tables.partitions.c.table == table)
-            .where(tables.partitions.c.revision == newest)
-            .order_by(tables.partitions.c.partition)
+            .order_by(tables.partitions.c.partition, tables.partitions.c.revision)
         )
+        found: dict[str, dict[int, PartitionRecord]] = {}
         with self.reading() as transaction:
-            return {row["partition"]: PartitionRecord(**row) for row in transaction.execute(query).mappings()}
+            for row in transaction.execute(query).mappings():
+                found.setdefault(row["partition"], {})[row["revision"]] = PartitionRecord(**row)
+        return found
 
 
 def _row(pipeline: str, table: str, record: PartitionRecord, at: datetime) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.graph.backfill import problems_in
-from perennial.graph.lineage import STEPS, inputs_of
+from perennial.graph.lineage import STEPS, Standing, inputs_of
 from pipelines.discovery import discover
 
 if TYPE_CHECKING:
@@ -25,6 +25,12 @@ class Written:
     inputs: dict[str, str]
     status: str = "ok"
     reason: str | None = field(default=None)
+    known_at: None = None
+
+
+def standing(records: dict[str, dict[str, Written]]) -> Standing:
+    manifest = {name: {key: {1: record} for key, record in by_key.items()} for name, by_key in records.items()}
+    return Standing(pipeline=PIPELINE, load=manifest.__getitem__)
 
 
 def written(keys: list[str]) -> dict[str, dict[str, Written]]:
@@ -39,7 +45,7 @@ def written(keys: list[str]) -> dict[str, dict[str, Written]]:
 
 @given(done=st.sets(st.sampled_from(DAYS)), changed=st.sets(st.sampled_from(DAYS)))
 def test_the_rest_of_a_range_is_what_was_not_written_or_whose_file_changed(done: set[str], changed: set[str]) -> None:
-    problems = problems_in(PIPELINE, DAYS, written(sorted(done)), changed=changed)
+    problems = problems_in(standing(written(sorted(done))), DAYS, changed=changed)
 
     assert set(problems) == (set(DAYS) - done) | changed
 
@@ -52,7 +58,7 @@ def test_one_lost_or_blocked_table_is_named(table: str, key: str, damage: str) -
     else:
         records[table][key] = replace(records[table][key], status="blocked", reason="a test")
 
-    problems = problems_in(PIPELINE, DAYS, records)
+    problems = problems_in(standing(records), DAYS)
 
     assert list(problems) == [key]
     assert problems[key].startswith(table)

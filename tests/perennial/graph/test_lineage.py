@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial import Windows, col, days
-from perennial.graph.lineage import STEPS, inputs_of, problem_with
+from perennial import Late, Pipeline, Windows, col, days
+from perennial.graph.lineage import STEPS, Standing, inputs_of
 from perennial.stores.operations import PartitionRecord
 from pipelines.delivery_eta import delivery_eta
 
@@ -21,6 +21,7 @@ CHANGES: dict[str, Any] = {
     "time": replace(delivery_eta.time, known_after=days(2)),
     "expectations": list(delivery_eta.expectations)[1:],
     "features": [*delivery_eta.features, (col("items") * 2).alias("twice")],
+    "late": Late(accept_for=days(3)),
     "label": replace(delivery_eta.label, delay=days(1)),
     "key": ["order_id", "delivered_at"],
     "windows": Windows(train=3),
@@ -41,6 +42,11 @@ def standing() -> Records:
     return records
 
 
+def problem_with(pipeline: Pipeline, name: str, records: Records) -> str | None:
+    manifest = {table: {key: {r.revision: r} for key, r in by_key.items()} for table, by_key in records.items()}
+    return Standing(pipeline=pipeline, load=manifest.__getitem__).problem_with(name, KEY)
+
+
 def ancestors(name: str) -> list[str]:
     parent = STEPS[name].parent
     return [*(ancestors(parent) if parent else []), name]
@@ -52,14 +58,14 @@ def altered(records: Records, name: str, **changes: Any) -> Records:
 
 @pytest.mark.parametrize("name", STEPS)
 def test_what_a_clean_run_made_is_up_to_date(name: str) -> None:
-    assert problem_with(delivery_eta, name, KEY, standing()) is None
+    assert problem_with(delivery_eta, name, standing()) is None
 
 
 @given(name=st.sampled_from(list(STEPS)), other=st.sampled_from(list(STEPS)))
 def test_a_missing_table_is_a_problem_of_all_that_is_made_from_it(name: str, other: str) -> None:
     records = standing() | {other: {}}
 
-    problem = problem_with(delivery_eta, name, KEY, records)
+    problem = problem_with(delivery_eta, name, records)
 
     assert problem == (f"{other} is missing" if other in ancestors(name) else None)
 
@@ -68,7 +74,7 @@ def test_a_missing_table_is_a_problem_of_all_that_is_made_from_it(name: str, oth
 def test_a_blocked_table_is_a_problem_of_all_that_is_made_from_it(name: str, other: str) -> None:
     records = altered(standing(), other, status="blocked", reason="no file")
 
-    problem = problem_with(delivery_eta, name, KEY, records)
+    problem = problem_with(delivery_eta, name, records)
 
     assert problem == (f"{other} is blocked: no file" if other in ancestors(name) else None)
 
@@ -77,7 +83,7 @@ def test_a_blocked_table_is_a_problem_of_all_that_is_made_from_it(name: str, oth
 def test_new_rows_put_all_that_is_made_from_them_out_of_date(name: str, other: str) -> None:
     records = altered(standing(), other, content_hash="new rows")
 
-    problem = problem_with(delivery_eta, name, KEY, records)
+    problem = problem_with(delivery_eta, name, records)
 
     below = ancestors(name)[ancestors(name).index(other) + 1 :] if other in ancestors(name) else []
     assert problem == (f"{below[0]} is out of date: {other} has changed" if below else None)
@@ -87,7 +93,7 @@ def test_new_rows_put_all_that_is_made_from_them_out_of_date(name: str, other: s
 def test_a_changed_declaration_puts_out_of_date_what_its_field_decides_and_nothing_else(name: str, field: str) -> None:
     changed = replace(delivery_eta, **{field: CHANGES[field]})
 
-    problem = problem_with(changed, name, KEY, standing())
+    problem = problem_with(changed, name, standing())
 
     touched = [step for step in ancestors(name) if field in STEPS[step].declared]
     assert problem == (f"{touched[0]} is out of date: its declaration has changed" if touched else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,22 +45,22 @@ def tables(tmp_path: Path) -> Tables:
 def save(tables: Tables, rows: Mapping[str, list[int]], **outcome: str) -> dict[str, tuple[int, int | None]]:
     """Save; the revision and the table version of each partition."""
     outcomes = {key: Outcome(**outcome) for key in rows}  # type: ignore[arg-type]
-    records = tables.save(delivery_eta, "features", frame(rows), outcomes, at=AT)
+    records = tables.save(delivery_eta, "landed", frame(rows), outcomes, at=AT)
     return {key: (record.revision, record.table_version) for key, record in records.items()}
 
 
 def test_a_partition_is_read_back_in_the_order_of_its_rows(tables: Tables) -> None:
     save(tables, {B: [3, 1, 2], A: [9, 8]})
 
-    assert tables.read(delivery_eta, "features", [B, A])["value"].to_list() == [9, 8, 3, 1, 2]
-    assert tables.read(delivery_eta, "features", [B], ["value"])["value"].to_list() == [3, 1, 2]
+    assert tables.read(delivery_eta, "landed", [B, A])["value"].to_list() == [9, 8, 3, 1, 2]
+    assert tables.read(delivery_eta, "landed", [B], ["value"])["value"].to_list() == [3, 1, 2]
 
 
 def test_the_same_content_again_is_not_written(tables: Tables) -> None:
     first = save(tables, {A: [1], B: [2]})
 
     assert save(tables, {A: [1], B: [2]}) == first
-    assert tables.lakehouse.version("delivery_eta/features") == first[A][1]
+    assert tables.lakehouse.version("delivery_eta/landed") == first[A][1]
 
 
 def test_only_what_changed_is_written_and_gets_a_revision(tables: Tables) -> None:
@@ -77,36 +78,83 @@ def test_a_partition_that_became_empty_is_emptied_beside_one_that_did_not_change
     again = save(tables, {A: [], B: [2]})
 
     assert {key: revision for key, (revision, _) in again.items()} == {A: 2, B: 1}
-    assert tables.read(delivery_eta, "features", [A, B])["value"].to_list() == [2]
-    assert tables.records(delivery_eta, "features")[A].rows == 0
+    assert tables.read(delivery_eta, "landed", [A, B])["value"].to_list() == [2]
+    assert tables.records(delivery_eta, "landed")[A].rows == 0
 
 
 def test_a_blocked_partition_keeps_the_rows_that_it_had(tables: Tables) -> None:
     save(tables, {A: [1]})
 
-    tables.block(delivery_eta, "features", A, Outcome(blocked="no file"), at=AT)
+    tables.block(delivery_eta, "landed", A, Outcome(blocked="no file"), at=AT)
 
-    record = tables.records(delivery_eta, "features")[A]
-    assert (record.status, record.reason, record.revision, record.rows) == ("blocked", "no file", 1, 1)
-    assert tables.read(delivery_eta, "features", [A])["value"].to_list() == [1]
-    assert save(tables, {A: [1]})[A][0] == 1
-    assert tables.records(delivery_eta, "features")[A].status == "ok"
+    record = tables.records(delivery_eta, "landed")[A]
+    assert (record.status, record.reason, record.revision, record.rows) == ("blocked", "no file", 2, 0)
+    assert tables.read(delivery_eta, "landed", {A: 1})["value"].to_list() == [1]
+    assert tables.read(delivery_eta, "landed", [A]).is_empty()
+    assert save(tables, {A: [1]})[A][0] == 2
+    assert tables.records(delivery_eta, "landed")[A].status == "ok"
+
+
+def test_a_partition_that_is_blocked_again_and_again_stays_one_revision(tables: Tables) -> None:
+    for reason in ("no file", "half a file"):
+        tables.block(delivery_eta, "landed", A, Outcome(blocked=reason), at=AT)
+
+    history = tables.history(delivery_eta, "landed")[A]
+    assert {number: record.reason for number, record in history.items()} == {1: "half a file"}
+
+
+def test_revisions_of_one_partition_stand_beside_each_other(tables: Tables) -> None:
+    for values in ([1], [2, 3], [4]):
+        save(tables, {A: values, B: [9]})
+
+    read = [tables.read(delivery_eta, "landed", {A: number, B: 1})["value"].to_list() for number in (1, 2, 3)]
+    assert read == [[1, 9], [2, 3, 9], [4, 9]]
+
+
+def test_a_revision_that_is_written_again_replaces_itself_and_no_other(tables: Tables) -> None:
+    save(tables, {A: [1]})
+    save(tables, {A: [2]})
+
+    again = tables.save(delivery_eta, "landed", frame({A: [7]}), {A: Outcome(revision=1)}, at=AT)
+
+    assert again[A].revision == 1
+    assert [tables.read(delivery_eta, "landed", {A: n})["value"].to_list() for n in (1, 2)] == [[7], [2]]
+
+
+def test_what_is_not_a_data_table_keeps_its_newest_rows_only(tables: Tables) -> None:
+    for values in ([1], [2]):
+        tables.save(delivery_eta, "training_set", frame({A: values}), {A: Outcome()}, at=AT)
+
+    assert tables.read(delivery_eta, "training_set", [A])["value"].to_list() == [2]
+    assert tables.lakehouse.scan("delivery_eta/training_set").collect().height == 1
+
+
+def test_two_processes_that_write_one_partition_at_once_leave_one_truth(tables: Tables) -> None:
+    """Each waits for the other over rows and manifest together."""
+    contents = [[number] * 50 for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda values: save(tables, {A: values}), contents))
+
+    record = tables.records(delivery_eta, "landed")[A]
+    assert content_hash(tables.read(delivery_eta, "landed", [A])) == record.content_hash
+    assert sorted(tables.history(delivery_eta, "landed")[A]) == list(range(1, 9))
 
 
 def test_a_partition_that_never_stood_can_be_blocked(tables: Tables) -> None:
     tables.block(delivery_eta, "landed", B, Outcome(blocked="no file"), at=AT)
 
     record = tables.records(delivery_eta, "landed")[B]
-    assert (record.status, record.revision, record.rows, record.content_hash) == ("blocked", 0, 0, "")
+    assert (record.status, record.revision, record.rows, record.content_hash) == ("blocked", 1, 0, "")
 
 
 def test_rows_that_were_written_and_not_recorded_are_written_again_to_the_same_content(tables: Tables) -> None:
     """What a crash between the write and the record leaves."""
     rows = frame({A: [1, 2]})
-    tables.lakehouse.overwrite("delivery_eta/features", rows, partitions=[A])
+    numbered = rows.with_columns(revision=pl.lit(1, pl.Int32))
+    tables.lakehouse.overwrite("delivery_eta/landed", numbered, partitions={A: 1})
 
     assert save(tables, {A: [1, 2]})[A][0] == 1
-    assert tables.read(delivery_eta, "features", [A]).equals(rows.select("partition", "value"))
+    assert tables.read(delivery_eta, "landed", [A]).equals(rows.select("partition", "value"))
 
 
 STATES = st.dictionaries(st.sampled_from([A, B, C]), st.lists(st.integers(0, 2), max_size=2), min_size=1)
@@ -126,10 +174,10 @@ def test_after_any_saves_the_lake_holds_the_last_content_and_revisions_count_cha
 
             save(tables, rows)
 
-        records = tables.records(delivery_eta, "features")
+        records = tables.records(delivery_eta, "landed")
         assert {key: record.revision for key, record in records.items()} == revisions
         for key, values in holds.items():
-            read = tables.read(delivery_eta, "features", [key])
+            read = tables.read(delivery_eta, "landed", [key])
             assert read["value"].to_list() == values
             assert content_hash(read) == records[key].content_hash
         tables.operations.close()

@@ -1,0 +1,259 @@
+"""Proposal: what one file suggests about the pipeline that would read it.
+
+Every guess is made from this file alone and says so; what no file can tell (the label, units, which
+columns are known only with the outcome) stays a question.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from perennial.ingestion.suspicion import is_protected, label_candidates, leaks, personal
+from perennial.ingestion.typed import Typed, type_columns
+
+FEW = 12
+"""At most so many texts are taken for all the texts there are."""
+KEY_COLUMNS = 6
+"""Columns that a guessed key has at most."""
+REPEATED = 0.01
+"""Share of rows that may share a guessed key; beyond it the row's number is proposed."""
+DAILY_ROWS = 500
+"""A file with so many rows a day is cut into days, else into months."""
+ROW_NUMBER = "row_number"
+START_WORDS = ("pickup", "start", "order", "book", "creat", "request", "begin", "open")
+END_WORDS = ("dropoff", "end", "deliver", "complet", "clos", "updat", "status", "resolv", "finish")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A line of the proposal, and why it was guessed."""
+
+    text: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What a file suggests; `perennial.ingestion.proposed_module` writes it down as a declaration."""
+
+    rows: int
+    columns: tuple[Typed, ...]
+    undeclared: tuple[str, ...]
+    """Columns of types that no declared column can have."""
+    null_values: tuple[str, ...]
+    """Texts that seem to stand for no value."""
+    event_time: str | None
+    other_times: tuple[str, ...]
+    pattern: str
+    calendar: str
+    start: str
+    is_whole: bool
+    key: tuple[str, ...]
+    repeated: int
+    """Rows that share the key with another."""
+    label: str | None
+    """The column that was named, or two of them with ` - ` between."""
+    labels: tuple[str, ...]
+    """Candidates for the label, the likeliest first."""
+    known_at: str | None
+    late: Mapping[str, str]
+    """Columns that seem to be known only with the label, each with the reason."""
+    personal: Mapping[str, str]
+    protected: tuple[str, ...]
+    expectations: tuple[Line, ...]
+
+    def column(self, name: str) -> Typed:
+        """The column that is declared as `name`."""
+        return next(column for column in self.columns if column.name == name)
+
+
+def propose(
+    frame: pl.DataFrame, *, file: str, is_text: bool = False, label: str | None = None, known_at: str | None = None
+) -> Proposal:
+    """What `frame`, the rows of `file`, suggests. `label` and `known_at` name columns, by either name.
+
+    A label may also be a span between two times: `dropoff_at - pickup_at`.
+
+    Raises ValueError for a name that the file does not have.
+    """
+    typed = type_columns(frame, is_text=is_text)
+    rows = pl.DataFrame({column.name: column.values for column in typed.columns})
+    names = {column.source: column.name for column in typed.columns} | {c.name: c.name for c in typed.columns}
+    answer = " - ".join(str(_named(part, names)) for part in label.split(" - ")) if label else None
+    times = _times(typed.columns)
+    event_time = times[0] if times else None
+    pattern, calendar, start, is_whole = _calendar(file, rows, event_time)
+    hidden = personal(typed.columns)
+    spanned = answer.split(" - ") if answer else []
+    late = leaks(rows, spanned[0]) if len(spanned) == 1 else {}
+    outcome = _named(known_at, names) or (spanned[0] if len(spanned) == 2 else times[-1] if times else None)
+    late = {name: "" for name in (*spanned[:1], outcome) if name and name != event_time} | late
+    key, repeated = _key(rows, [c for c in typed.columns if c.name not in late and c.name not in hidden], times)
+    found = Proposal(
+        rows=rows.height, columns=typed.columns, undeclared=typed.undeclared, null_values=typed.null_values,
+        event_time=event_time, other_times=tuple(times[1:]), pattern=pattern, calendar=calendar, start=start,
+        is_whole=is_whole, key=key, repeated=repeated, label=answer, labels=label_candidates(typed.columns, times),
+        known_at=outcome, late=late, personal=hidden, protected=tuple(filter(is_protected, rows.columns)),
+        expectations=(),
+    )  # fmt: skip
+    return replace(found, expectations=tuple(_expectations(found, rows)))
+
+
+def _named(name: str | None, names: Mapping[str, str]) -> str | None:
+    if name is not None and name not in names:
+        raise ValueError(f"no column {name!r}; the file has {', '.join(sorted(set(names.values())))}")
+    return None if name is None else names[name]
+
+
+def _times(columns: Sequence[Typed]) -> list[str]:
+    """The columns that hold a time in every row: what happened first before what happened later."""
+
+    def order(column: Typed) -> tuple[int, float]:
+        name = column.name
+        word = -1 if any(w in name for w in START_WORDS) else int(any(w in name for w in END_WORDS))
+        median = column.values.to_physical().median()
+        return word, float(median) if isinstance(median, int | float) else 0.0
+
+    found = [c for c in columns if c.kind == "datetime" and not c.values.null_count() and len(c.values)]
+    return [column.name for column in sorted(found, key=order)]
+
+
+def _calendar(file: str, rows: pl.DataFrame, event_time: str | None) -> tuple[str, str, str, bool]:
+    """The file's pattern, the calendar and its first key: by a date in the name, else by how dense the rows are."""
+    dated = re.search(r"(?<!\d)(\d{4})([-_]?)(0[1-9]|1[0-2])(?:\2([0-2]\d|3[01]))?(?!\d)", file)
+    if dated:
+        year, between, month, day = dated.groups()
+        form = f"%Y{between}%m{between}%d" if day else f"%Y{between}%m"
+        pattern = f"{file[: dated.start()]}{{partition:{form}}}{file[dated.end() :]}"
+        return pattern, "Daily" if day else "Monthly", "-".join(filter(None, (year, month, day))), False
+    if event_time is None or not rows.height:
+        return file, "Monthly", "2024-01", True
+    per_day = rows.height / max(rows[event_time].dt.date().n_unique(), 1)
+    calendar, form = ("Daily", "%Y-%m-%d") if per_day >= DAILY_ROWS else ("Monthly", "%Y-%m")
+    return file, calendar, str(rows[event_time].dt.strftime(form).min()), True
+
+
+def _key(rows: pl.DataFrame, columns: Sequence[Typed], times: Sequence[str]) -> tuple[tuple[str, ...], int]:
+    """The fewest columns that tell most rows apart, and how many rows still share theirs."""
+    usable = [
+        c.name for c in columns if not c.values.null_count() and c.kind in ("string", "int32", "int64", "datetime")
+    ]
+    usable.sort(key=lambda name: (not re.search(r"(^|_)(id|key|number|no|uuid|instant)$", name), name not in times))
+    key: list[str] = []
+    apart = 0
+    while len(key) < KEY_COLUMNS and apart < rows.height:
+        counts = {name: rows.select(*key, name).n_unique() for name in usable if name not in key}
+        best = max(counts, key=counts.__getitem__, default=None)
+        if best is None or counts[best] <= apart:
+            break
+        key, apart = [*key, best], counts[best]
+    if not key or rows.height - apart > REPEATED * rows.height:
+        return (ROW_NUMBER,), 0
+    return tuple(key), rows.height - apart
+
+
+def _expectations(found: Proposal, rows: pl.DataFrame) -> list[Line]:
+    """Claims that hold for every row of this file, and what was left out because it does not."""
+    parts = _partitions(found, rows)
+    lines: list[Line] = []
+    for column in found.columns:
+        lines += _of_column(column, parts, hidden=column.name in found.personal)
+    if found.event_time:
+        lines += _of_times(found, rows)
+    sizes = parts.group_by("partition").len()["len"]
+    low, high = _outward(sizes.min() or 0, -1) // 2, _outward(2 * (sizes.max() or 0), 1)  # type: ignore[operator,arg-type]
+    lines.append(
+        Line(text=f"expect.rows_between({max(int(low), 1):_}, {int(high):_})", why="half to twice what is here")
+    )
+    lines.append(Line(text="expect.quarantined_share(0.05)", why="a guess: nothing of this file would be"))
+    if not found.repeated and found.key != (ROW_NUMBER,):
+        lines.append(Line(text=f"expect.unique({', '.join(map(_text, found.key))})"))
+    return lines
+
+
+def _partitions(found: Proposal, rows: pl.DataFrame) -> pl.DataFrame:
+    if not found.is_whole or found.event_time is None:
+        return rows.with_columns(partition=pl.lit(found.start))
+    form = "%Y-%m-%d" if found.calendar == "Daily" else "%Y-%m"
+    return rows.with_columns(partition=pl.col(found.event_time).dt.strftime(form))
+
+
+def _of_column(column: Typed, parts: pl.DataFrame, *, hidden: bool) -> list[Line]:
+    name, values = column.name, column.values.drop_nulls()
+    lines = []
+    if not column.values.null_count():
+        lines.append(Line(text=f"expect.not_null({_text(name)})"))
+    elif len(values):
+        shares = parts.group_by("partition").agg(pl.col(name).is_not_null().mean())[name]
+        least = math.floor(50 * float(shares.min() or 0)) / 100  # type: ignore[arg-type]
+        if least > 0:
+            why = f"{100 * len(values) / parts.height:.3g} % here"
+            lines.append(Line(text=f"expect.share_not_null({_text(name)}, {least:g})", why=why))
+    if hidden or not len(values):
+        return lines
+    if column.kind == "string" and values.n_unique() <= FEW:
+        listed = ", ".join(map(_text, sorted(values.unique())))
+        if len(listed) <= 80:
+            lines.append(Line(text=f"expect.in_set({_text(name)}, [{listed}])", why="no other text occurs here"))
+    elif column.values.dtype.is_numeric() and values.n_unique() > 1:
+        lines.append(_between(column, values))
+    return lines
+
+
+def _between(column: Typed, values: pl.Series) -> Line:
+    numbers = values.cast(pl.Float64)
+    finite = numbers.filter(numbers.is_finite())
+    least, most = float(finite.min() or 0), float(finite.max() or 0)  # type: ignore[arg-type]
+    low, high = _outward(least, -1), _outward(most, 1)
+    low = 0.0 if least >= 0 and low <= 0.2 * high else low
+    usual = float(finite.quantile(0.999) or 0)
+    why = f"all but 0.1 % are at most {usual:,.6g}: tighten it" if most > 10 * max(usual, 1) else ""
+    return Line(text=f"expect.between({_text(column.name)}, {_number(low)}, {_number(high)})", why=why)
+
+
+def _of_times(found: Proposal, rows: pl.DataFrame) -> list[Line]:
+    start = str(found.event_time)
+    lines = []
+    form = "%Y-%m-%d" if found.calendar == "Daily" else "%Y-%m"
+    outside = 0 if found.is_whole else int((rows[start].dt.strftime(form) != found.start).sum())
+    claim = f"expect.in_partition({_text(start)})"
+    lines.append(Line(text=claim) if not outside else _left_out(claim, outside))
+    for later in found.other_times:
+        before = int((rows[later] <= rows[start]).sum())
+        claim = f"expect.after({_text(later)}, {_text(start)})"
+        lines.append(Line(text=claim) if not before else _left_out(claim, before))
+    return lines
+
+
+def _left_out(claim: str, rows: int) -> Line:
+    """A claim that a person may want, though rows of this file fail it."""
+    return Line(text="", why=f"{claim} would quarantine {rows:,} rows of this file: decide")
+
+
+def _outward(value: float, direction: int) -> float:
+    """`value` with two digits, rounded up (1) or down (-1).
+
+    >>> _outward(279_123.0, 1), _outward(-6.38, -1), _outward(0.0, 1)
+    (280000.0, -6.4, 0.0)
+    """
+    if value == 0:
+        return 0.0
+    digits = 1 - math.floor(math.log10(abs(value)))
+    scaled = value * 10.0**digits
+    whole = math.ceil(scaled - 1e-9) if direction > 0 else math.floor(scaled + 1e-9)
+    return round(whole / 10.0**digits, max(digits, 0))
+
+
+def _number(value: float) -> str:
+    return f"{int(value):_}" if value == int(value) else f"{value:g}"
+
+
+def _text(value: str) -> str:
+    """A text in double quotes, as the formatter writes it."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f"'{value}'" if '"' in value and "'" not in value and "\\" not in value else f'"{escaped}"'

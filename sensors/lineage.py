@@ -1,0 +1,54 @@
+"""Lineage: what became out of date without a run, because a declaration changed, is shown on the assets themselves."""
+
+import json
+
+import dagster as dg
+
+from perennial.declaration import Pipeline
+from perennial.graph.outdated import CHECK, DERIVED, outdated_in, told
+from perennial.graph.stages import DATA
+from perennial.stores.tables import Tables
+from sensors.automation import keys_of
+from sensors.progress import runs_of
+
+
+def build_lineage(pipeline: Pipeline) -> dg.SensorDefinition:
+    """Build the lineage sensor of `pipeline`."""
+    assets = keys_of(pipeline, DATA)
+
+    @dg.sensor(
+        name=f"{pipeline.name}_lineage",
+        target=dg.AssetSelection.assets(*assets),
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Evaluates the check is_up_to_date of each data asset when its answer changes; starts no run.",
+        tags={"pipeline": pipeline.name},
+    )
+    def lineage(context: dg.SensorEvaluationContext, tables: dg.ResourceParam[Tables]) -> dg.SensorResult:
+        standing = tables.standing(pipeline)
+        total = len(standing.history("landed"))
+        before: dict[str, str] = json.loads(context.cursor or "{}")
+        if not total or runs_of(context.instance, assets):
+            return dg.SensorResult(skip_reason="nothing has landed, or a run renews it now", cursor=context.cursor)
+        behind = {name: outdated_in(standing, name) for name in DERIVED}
+
+        now = {name: told(keys, total) for name, keys in behind.items()}
+
+        changed = [name for name in DERIVED if now[name] != before.get(name)]
+        for name in changed:
+            context.instance.report_runless_asset_event(_evaluation(pipeline, name, behind[name], now[name]))
+        said = "; ".join(f"{name}: {now[name]}" for name in changed) or "as it was"
+        return dg.SensorResult(skip_reason=said, cursor=json.dumps(now))
+
+    return lineage
+
+
+def _evaluation(pipeline: Pipeline, name: str, behind: dict[str, str], line: str) -> dg.AssetCheckEvaluation:
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey([pipeline.name, name]),
+        check_name=CHECK,
+        passed=not behind,
+        metadata={"partitions": dg.MetadataValue.json(behind)},
+        severity=dg.AssetCheckSeverity.WARN,
+        description=line,
+    )
