@@ -13,7 +13,9 @@
     ├── FeatureError          a feature is not a row-wise expression of the allow-list
     ├── RequestError          a prediction or feedback request does not fit the bundle's schema
     ├── UnknownModel          no such pipeline, or none of its versions serves
-    └── UnknownPrediction     feedback names a prediction that this system never made
+    ├── UnknownPrediction     feedback names a prediction that this system never made
+    ├── OnlineStoreDown       the online store does not answer, or not with what was written
+    └── VersionHeld           a clean-up would remove what a registered model still names
 
 A refusal by a gate or a retraining policy is a value with a reason, not an error.
 """
@@ -96,3 +98,11 @@ class UnknownModel(PerennialError):
 
 class UnknownPrediction(PerennialError):
     """Feedback names a prediction that this system never made."""
+
+
+class VersionHeld(PerennialError):
+    """A clean-up would remove what a registered model still names."""
+
+
+class OnlineStoreDown(PerennialError):
+    """The online store does not answer, or not with what was written; who serves falls back, and says so."""

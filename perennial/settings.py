@@ -28,6 +28,7 @@ SETTINGS: Mapping[str, str] = {
     "PERENNIAL_LAKE": "Folder or address of the Delta tables; `lake/` by default.",
     "PERENNIAL_BUNDLES": "Folder of the bundles; `bundles/` by default.",
     "PERENNIAL_OPERATIONS_URL": "SQLAlchemy address of the operations database; SQLite in `operations.db` by default.",
+    "PERENNIAL_ONLINE_STORE": "Address of the online feature store; SQLite in `feature_store/online.db` by default.",
     "PERENNIAL_MLFLOW_URL": "Tracking address of MLflow; SQLite in `mlflow/mlflow.db` by default.",
     "PERENNIAL_DAGSTER_UI": "Address at which people open the Dagster UI, for links; http://127.0.0.1:3000 by default.",
     "PERENNIAL_MLFLOW_UI": "Address at which people open the MLflow UI, for links; http://127.0.0.1:5000 by default.",
@@ -50,6 +51,8 @@ class Home:
     """SQLAlchemy address of the operations database."""
     mlflow_url: str
     """Tracking address of MLflow."""
+    online_store: str
+    """Address of the online feature store: sqlite:///, redis:// or postgresql://."""
     dagster_ui: str = "http://127.0.0.1:3000"
     """Address at which people open the Dagster UI."""
     mlflow_ui: str = "http://127.0.0.1:5000"
@@ -73,6 +76,11 @@ class Home:
         return self.root / "mlflow"
 
     @property
+    def feature_store(self) -> Path:
+        """Folder of Feast's registries and offline files."""
+        return self.root / "feature_store"
+
+    @property
     def tracking(self) -> Path:
         """Spool of runs that MLflow has not recorded yet."""
         return self.root / "tracking"
@@ -81,6 +89,16 @@ class Home:
     def reports(self) -> Path:
         """Folder of HTML reports and plots."""
         return self.root / "reports"
+
+    @property
+    def downloads(self) -> Path:
+        """Spool of files that are being fetched from a source."""
+        return self.root / "downloads"
+
+    @property
+    def pushed(self) -> Path:
+        """Folder of the events that were pushed to the server, as they came."""
+        return self.root / "pushed"
 
     @property
     def dagster(self) -> Path:
@@ -100,6 +118,7 @@ class Home:
             "PERENNIAL_LAKE": self.lake,
             "PERENNIAL_BUNDLES": str(self.bundles),
             "PERENNIAL_OPERATIONS_URL": self.operations_url,
+            "PERENNIAL_ONLINE_STORE": self.online_store,
             "PERENNIAL_MLFLOW_URL": self.mlflow_url,
             "PERENNIAL_DAGSTER_UI": self.dagster_ui,
             "PERENNIAL_MLFLOW_UI": self.mlflow_ui,
@@ -126,6 +145,7 @@ def find_home(environ: Mapping[str, str]) -> Home:
         bundles=Path(named.get("PERENNIAL_BUNDLES", root / "bundles")).expanduser().absolute(),
         operations_url=named.get("PERENNIAL_OPERATIONS_URL", f"sqlite:///{root / 'operations.db'}"),
         mlflow_url=named.get("PERENNIAL_MLFLOW_URL", f"sqlite:///{root / 'mlflow' / 'mlflow.db'}"),
+        online_store=named.get("PERENNIAL_ONLINE_STORE", f"sqlite:///{root / 'feature_store' / 'online.db'}"),
         dagster_ui=named.get("PERENNIAL_DAGSTER_UI", "http://127.0.0.1:3000").rstrip("/"),
         mlflow_ui=named.get("PERENNIAL_MLFLOW_UI", "http://127.0.0.1:5000").rstrip("/"),
         reports_ui=named.get("PERENNIAL_REPORTS_UI", "http://127.0.0.1:8001").rstrip("/"),

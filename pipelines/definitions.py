@@ -8,6 +8,7 @@ import dagster as dg
 from assets.pipeline import build_assets, build_broken
 from pipelines.discovery import Discovered, discover
 from resources.stores import resources
+from sensors.maintenance import build_maintenance
 from sensors.pipeline import build_automation, build_shared
 
 
@@ -20,7 +21,7 @@ def build_definitions(discovered: Discovered) -> dg.Definitions:
             *(build_broken(module.name, module.error, module.trace) for module in discovered.broken),
         ],
         jobs=[job for each in automation for job in each.jobs],
-        schedules=[schedule for each in automation for schedule in each.schedules],
+        schedules=[*(schedule for each in automation for schedule in each.schedules), build_maintenance()],
         sensors=[*(sensor for each in automation for sensor in each.sensors), *build_shared()],
         resources=resources(),
         executor=dg.in_process_executor,

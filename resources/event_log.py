@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from dagster import EventLogEntry
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
@@ -55,6 +56,15 @@ class BatchingEventLog(SqliteEventLogStorage):
                     self.store_event(event)
             finally:
                 self._batch = None
+
+    def delete_events(self, run_id: str) -> None:
+        """Delete the events of a run, and the file that held them: Dagster's own leaves it, empty and as large."""
+        super().delete_events(run_id)
+        with self._db_lock:
+            self._engines.pop(run_id, None)
+            self._initialized_dbs.discard(run_id)
+            for file in Path(self.path_for_shard(run_id)).parent.glob(f"{run_id}.db*"):
+                file.unlink(missing_ok=True)
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:

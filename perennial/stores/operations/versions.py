@@ -60,6 +60,11 @@ class Versions(Database):
         with self.reading() as transaction:
             return [Version(**row) for row in transaction.execute(query.order_by(tables.versions.c.number)).mappings()]
 
+    def registered_bundles(self) -> set[str]:
+        """The sha256 of every bundle that is a version of any pipeline."""
+        with self.reading() as transaction:
+            return set(transaction.execute(sa.select(tables.versions.c.bundle_sha256)).scalars())
+
     def version(self, pipeline: str, number: int) -> Version | None:
         """One version, or None when there is none of that number."""
         with self.reading() as transaction:
