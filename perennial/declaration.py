@@ -7,33 +7,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any
 
 import polars as pl
 
-from perennial.errors import DeclarationError, FeatureError
+from perennial.consistency import check_consistency
 from perennial.featurization.aggregates import Aggregate, Rolling, declare_aggregates, entity_columns
-from perennial.featurization.expressions import Feature, check_row_wise, columns_of, declare_features
+from perennial.featurization.expressions import Feature, columns_of, declare_features
 from perennial.labels.labelling import Label
 from perennial.objective import Objective
-from perennial.policies import Gates, Late, LeakageAudit, Maturity, Monitoring, Retraining, Slice, Windows
+from perennial.policies import Gates, Late, LeakageAudit, Monitoring, Retraining, Slice, Windows
 from perennial.schema import Schema
 from perennial.sources import Files
 from perennial.time import Calendar, Daily, Hourly, Monthly
 from perennial.training.candidates.base import Candidate
 from perennial.validation.expectations import Expectation, time_rules
-
-NAME = re.compile(r"[a-z][a-z0-9_]{1,62}")
-LAKE_COLUMNS = (
-    *("event_time", "known_at", "partition", "revision", "reason", "split", "label", "prediction", "source_partition"),
-    *("id", "at", "pipeline", "version", "bundle", "latency_ms", "instance", "features", "source", "defaulted"),
-)
-"""Names that the lake's tables add to every row, so that no declared column may have them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,12 +61,7 @@ class Pipeline:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        self._check_identity()
-        self._check_columns()
-        self._check_features()
-        self._check_row_wise()
-        self._check_policies()
-        self._check_ranges()
+        check_consistency(self)
 
     @cached_property
     def checked_features(self) -> tuple[Feature, ...]:
@@ -153,138 +140,6 @@ class Pipeline:
     def table(self, name: str) -> str:
         """Name of one of the pipeline's tables in the lake, such as `taxi_eta/landed`."""
         return f"{self.name}/{name}"
-
-    def _check_identity(self) -> None:
-        if not NAME.fullmatch(self.name):
-            self._refuse("name", self.name, "lower-case letters, digits and underscores, starting with a letter")
-        if not self.owner.startswith("team:") and "@" not in self.owner:
-            self._refuse("owner", self.owner, "'team:NAME' or an e-mail address")
-        try:
-            self.time.window(self.time.start)
-            self.time.window(self.time.end or self.time.start)
-        except (ValueError, KeyError) as error:
-            self._refuse("time", self.time, f"start and end of the form {self.time.key_format} and a timezone", error)
-
-    def _check_columns(self) -> None:
-        columns = self.schema.columns
-        for name in columns:
-            if name in LAKE_COLUMNS:
-                self._refuse("schema", name, f"a name other than {', '.join(LAKE_COLUMNS)}, which the lake uses")
-        named = [("time.event_time", self.time.event_time), ("label.known_at", self.label.known_at)]
-        named += [("key", name) for name in self.key]
-        named += [("time.row_known_at", self.time.row_known_at)] if self.time.row_known_at else []
-        named += [("label.value", name) for name in self.label.value.meta.root_names()]
-        named += [("expectations", name) for e in self.expectations for name in e.columns]
-        named += [(f"slices[{s.name}]", name) for s in self.slices for name in s.where.meta.root_names()]
-        named += [("monitoring.columns", name) for name in self.monitoring.columns or ()]
-        for where, name in named:
-            if name not in columns:
-                self._refuse(where, name, f"a declared column ({', '.join(columns)})")
-        for where, name in named[:2]:
-            if columns[name].kind != "datetime":
-                self._refuse(where, f"{name} of kind {columns[name].kind}", "a column of kind datetime")
-        if not self.key:
-            self._refuse("key", self.key, "at least one column")
-
-    def _check_features(self) -> None:
-        if not self.features:
-            self._refuse("features", self.features, "at least one expression")
-        try:
-            used = columns_of(self.checked_features)
-        except FeatureError as error:
-            raise _as_declared("features", error) from error
-        taken = {*self.key, *LAKE_COLUMNS}
-        for feature in self.checked_features:
-            if feature.name in taken:
-                self._refuse("features", feature.name, f"a name other than {', '.join(sorted(taken))}")
-        for name in used:
-            if not self.joined_schema.columns[name].usable_in_features:
-                self._refuse(
-                    "features",
-                    name,
-                    "columns known when the prediction is made (known='with_label' bars a column; "
-                    "stands_in_for='...' lifts the bar with a reason)",
-                )
-        for name in self.monitoring.columns or ():
-            if name not in self.request_columns:
-                self._refuse("monitoring.columns", name, f"columns that features read ({', '.join(used)})")
-
-    def _check_row_wise(self) -> None:
-        named = [("label.value", self.label.value), *((f"slices[{s.name}]", s.where) for s in self.slices)]
-        columns = self.schema.columns.items()
-        named += [(f"schema[{name}].source", c.source) for name, c in columns if isinstance(c.source, pl.Expr)]
-        for field_name, expression in named:
-            try:
-                check_row_wise(expression.meta.serialize(format="json"), where=f"pipeline {self.name!r}")
-            except FeatureError as error:
-                raise _as_declared(field_name, error) from error
-
-    def _check_policies(self) -> None:
-        for part in ("train", "validation", "test"):
-            if getattr(self.windows, part) < 1:
-                self._refuse(f"windows.{part}", getattr(self.windows, part), "at least 1 partition")
-        if self.time.end and self.windows.length > len(self.time.keys(self.time.start, self.time.end)):
-            self._refuse(
-                "windows", self.windows.length, f"at most the partitions from {self.time.start} to {self.time.end}"
-            )
-        names = [candidate.name for candidate in self.candidates]
-        if len(set(names)) != len(names) or not names:
-            self._refuse("candidates", names, "at least one candidate, each with a name of its own")
-        if not any(candidate.baseline for candidate in self.candidates):
-            self._refuse("candidates", names, "at least one baseline, such as Median(by=...) or Linear()")
-        features = {feature.name: feature for feature in self.checked_features}
-        task = self.objective.task
-        for candidate in self.candidates:
-            if task not in candidate.tasks:
-                learns = " and ".join(sorted(candidate.tasks))
-                found = f"{type(candidate).__name__}, which learns {learns}"
-                self._refuse(f"candidates[{candidate.name}]", found, f"a candidate for {task}, the objective's task")
-            for name in candidate.needs:
-                if name not in features:
-                    self._refuse(f"candidates[{candidate.name}]", name, f"a feature ({', '.join(features)})")
-        if len({s.name for s in self.slices}) != len(self.slices):
-            self._refuse("slices", [s.name for s in self.slices], "slices with names of their own")
-        drift = self.retraining.drift
-        if drift and not 1 <= drift.k <= drift.n:
-            self._refuse("retraining.drift", drift, "1 <= k <= n")
-
-    def _check_ranges(self) -> None:
-        for where, value, expected in self.objective.misfits():
-            self._refuse(f"objective.{where}", value, expected)
-        baselines, champion = self.gates.baselines, self.gates.champion
-        for where, share in (("baselines", baselines.confidence), ("champion", champion.confidence)):
-            if not 0 < share < 1:
-                self._refuse(f"gates.{where}.confidence", share, "0 < confidence < 1")
-        if not champion.margin >= 0:
-            self._refuse("gates.champion.margin", champion.margin, "margin >= 0")
-        if not self.monitoring.drift_threshold > 0:
-            self._refuse("monitoring.drift_threshold", self.monitoring.drift_threshold, "drift_threshold > 0")
-        if self.retraining.new_labels is not None and not self.retraining.new_labels > 0:
-            self._refuse("retraining.new_labels", self.retraining.new_labels, "new_labels > 0, or None")
-        mature = self.label.mature_after
-        if isinstance(mature, Maturity) and not 0 < mature.completeness <= 1:
-            self._refuse("label.mature_after.completeness", mature.completeness, "0 < completeness <= 1")
-        latest = mature.at_latest if isinstance(mature, Maturity) else mature
-        if latest is not None and latest < timedelta(0):
-            self._refuse("label.mature_after", mature, "a span after the partition's end")
-        for part in self.slices:
-            if not part.limit > 0:
-                self._refuse(f"slices[{part.name}].limit", part.limit, "limit > 0")
-
-    def _refuse(self, where: str, value: object, expected: str, cause: Exception | None = None) -> NoReturn:
-        raise DeclarationError(
-            f"field {where!r} does not fit", where=f"pipeline {self.name!r}", found=repr(value), expected=expected
-        ) from cause
-
-
-def _as_declared(name: str, error: FeatureError) -> DeclarationError:
-    return DeclarationError(
-        f"field {name!r}: {error.what}",
-        where=error.where,
-        found=error.found,
-        expected=error.expected,
-        hint=error.hint,
-    )
 
 
 def _plain(value: Any) -> Any:

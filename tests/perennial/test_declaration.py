@@ -36,7 +36,7 @@ from perennial import (
     env,
     expect,
 )
-from perennial.declaration import LAKE_COLUMNS
+from perennial.consistency import LAKE_COLUMNS
 from perennial.errors import DeclarationError
 from pipelines.delivery_eta import delivery_eta
 from pipelines.taxi_eta import taxi_eta

@@ -10,7 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial import (
-    Column, Daily, Files, Label, Late, Median, Pipeline, Regression, Schema, ShareWithin, Windows, col, days,
+    Column,
+    Daily,
+    Files,
+    Label,
+    Late,
+    Median,
+    Pipeline,
+    Regression,
+    Schema,
+    ShareWithin,
+    Windows,
+    col,
+    days,
 )  # fmt: skip
 from perennial.ingestion.landing import Arrival, LandedPartition, land
 from perennial.ingestion.revisions import Place, Revision, place_of, revise
@@ -39,7 +51,11 @@ ROWS = st.lists(st.tuples(st.integers(1, 4), st.sampled_from([None, 1.0, 2.0, fl
 
 def delivered(rows: Rows, *, arrived: datetime = END, pipeline: Pipeline = SHOP) -> LandedPartition:
     frame = pl.DataFrame(
-        {"sale": [i for i, _ in rows], "sold_at": [datetime(2024, 3, 1, 12)] * len(rows), "price": [p for _, p in rows]},
+        {
+            "sale": [i for i, _ in rows],
+            "sold_at": [datetime(2024, 3, 1, 12)] * len(rows),
+            "price": [p for _, p in rows],
+        },
         schema={"sale": pl.Int64, "sold_at": pl.Datetime("us"), "price": pl.Float64},
     )
     arrival = Arrival(

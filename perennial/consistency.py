@@ -1,0 +1,183 @@
+"""Consistency: what the parts of a declaration promise each other, checked when it is loaded."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, NoReturn
+
+import polars as pl
+
+from perennial.errors import DeclarationError, FeatureError
+from perennial.featurization.expressions import check_row_wise, columns_of
+from perennial.policies import Maturity
+
+if TYPE_CHECKING:
+    from perennial.declaration import Pipeline
+
+NAME = re.compile(r"[a-z][a-z0-9_]{1,62}")
+LAKE_COLUMNS = (
+    *("event_time", "known_at", "partition", "revision", "reason", "split", "label", "prediction", "source_partition"),
+    *("id", "at", "pipeline", "version", "bundle", "latency_ms", "instance", "features", "source", "defaulted"),
+)
+"""Names that the lake's tables add to every row, so that no declared column may have them."""
+
+
+def check_consistency(pipeline: Pipeline) -> None:
+    """Raise DeclarationError for the first field that does not fit the others."""
+    _check_identity(pipeline)
+    _check_columns(pipeline)
+    _check_features(pipeline)
+    _check_row_wise(pipeline)
+    _check_policies(pipeline)
+    _check_ranges(pipeline)
+
+
+def _check_identity(pipeline: Pipeline) -> None:
+    if not NAME.fullmatch(pipeline.name):
+        refuse(pipeline, "name", pipeline.name, "lower-case letters, digits and underscores, starting with a letter")
+    if not pipeline.owner.startswith("team:") and "@" not in pipeline.owner:
+        refuse(pipeline, "owner", pipeline.owner, "'team:NAME' or an e-mail address")
+    try:
+        pipeline.time.window(pipeline.time.start)
+        pipeline.time.window(pipeline.time.end or pipeline.time.start)
+    except (ValueError, KeyError) as error:
+        refuse(
+            pipeline,
+            "time",
+            pipeline.time,
+            f"start and end of the form {pipeline.time.key_format} and a timezone",
+            error,
+        )
+
+
+def _check_columns(pipeline: Pipeline) -> None:
+    columns = pipeline.schema.columns
+    for name in columns:
+        if name in LAKE_COLUMNS:
+            refuse(pipeline, "schema", name, f"a name other than {', '.join(LAKE_COLUMNS)}, which the lake uses")
+    named = [("time.event_time", pipeline.time.event_time), ("label.known_at", pipeline.label.known_at)]
+    named += [("key", name) for name in pipeline.key]
+    named += [("time.row_known_at", pipeline.time.row_known_at)] if pipeline.time.row_known_at else []
+    named += [("label.value", name) for name in pipeline.label.value.meta.root_names()]
+    named += [("expectations", name) for e in pipeline.expectations for name in e.columns]
+    named += [(f"slices[{s.name}]", name) for s in pipeline.slices for name in s.where.meta.root_names()]
+    named += [("monitoring.columns", name) for name in pipeline.monitoring.columns or ()]
+    for where, name in named:
+        if name not in columns:
+            refuse(pipeline, where, name, f"a declared column ({', '.join(columns)})")
+    for where, name in named[:2]:
+        if columns[name].kind != "datetime":
+            refuse(pipeline, where, f"{name} of kind {columns[name].kind}", "a column of kind datetime")
+    if not pipeline.key:
+        refuse(pipeline, "key", pipeline.key, "at least one column")
+
+
+def _check_features(pipeline: Pipeline) -> None:
+    if not pipeline.features:
+        refuse(pipeline, "features", pipeline.features, "at least one expression")
+    try:
+        used = columns_of(pipeline.checked_features)
+    except FeatureError as error:
+        raise _as_declared("features", error) from error
+    taken = {*pipeline.key, *LAKE_COLUMNS}
+    for feature in pipeline.checked_features:
+        if feature.name in taken:
+            refuse(pipeline, "features", feature.name, f"a name other than {', '.join(sorted(taken))}")
+    for name in used:
+        if not pipeline.joined_schema.columns[name].usable_in_features:
+            refuse(
+                pipeline,
+                "features",
+                name,
+                "columns known when the prediction is made (known='with_label' bars a column; "
+                "stands_in_for='...' lifts the bar with a reason)",
+            )
+    for name in pipeline.monitoring.columns or ():
+        if name not in pipeline.request_columns:
+            refuse(pipeline, "monitoring.columns", name, f"columns that features read ({', '.join(used)})")
+
+
+def _check_row_wise(pipeline: Pipeline) -> None:
+    named = [("label.value", pipeline.label.value), *((f"slices[{s.name}]", s.where) for s in pipeline.slices)]
+    columns = pipeline.schema.columns.items()
+    named += [(f"schema[{name}].source", c.source) for name, c in columns if isinstance(c.source, pl.Expr)]
+    for field_name, expression in named:
+        try:
+            check_row_wise(expression.meta.serialize(format="json"), where=f"pipeline {pipeline.name!r}")
+        except FeatureError as error:
+            raise _as_declared(field_name, error) from error
+
+
+def _check_policies(pipeline: Pipeline) -> None:
+    for part in ("train", "validation", "test"):
+        if getattr(pipeline.windows, part) < 1:
+            refuse(pipeline, f"windows.{part}", getattr(pipeline.windows, part), "at least 1 partition")
+    if pipeline.time.end and pipeline.windows.length > len(pipeline.time.keys(pipeline.time.start, pipeline.time.end)):
+        refuse(
+            pipeline,
+            "windows",
+            pipeline.windows.length,
+            f"at most the partitions from {pipeline.time.start} to {pipeline.time.end}",
+        )
+    names = [candidate.name for candidate in pipeline.candidates]
+    if len(set(names)) != len(names) or not names:
+        refuse(pipeline, "candidates", names, "at least one candidate, each with a name of its own")
+    if not any(candidate.baseline for candidate in pipeline.candidates):
+        refuse(pipeline, "candidates", names, "at least one baseline, such as Median(by=...) or Linear()")
+    features = {feature.name: feature for feature in pipeline.checked_features}
+    task = pipeline.objective.task
+    for candidate in pipeline.candidates:
+        if task not in candidate.tasks:
+            learns = " and ".join(sorted(candidate.tasks))
+            found = f"{type(candidate).__name__}, which learns {learns}"
+            refuse(pipeline, f"candidates[{candidate.name}]", found, f"a candidate for {task}, the objective's task")
+        for name in candidate.needs:
+            if name not in features:
+                refuse(pipeline, f"candidates[{candidate.name}]", name, f"a feature ({', '.join(features)})")
+    if len({s.name for s in pipeline.slices}) != len(pipeline.slices):
+        refuse(pipeline, "slices", [s.name for s in pipeline.slices], "slices with names of their own")
+    drift = pipeline.retraining.drift
+    if drift and not 1 <= drift.k <= drift.n:
+        refuse(pipeline, "retraining.drift", drift, "1 <= k <= n")
+
+
+def _check_ranges(pipeline: Pipeline) -> None:
+    for where, value, expected in pipeline.objective.misfits():
+        refuse(pipeline, f"objective.{where}", value, expected)
+    baselines, champion = pipeline.gates.baselines, pipeline.gates.champion
+    for where, share in (("baselines", baselines.confidence), ("champion", champion.confidence)):
+        if not 0 < share < 1:
+            refuse(pipeline, f"gates.{where}.confidence", share, "0 < confidence < 1")
+    if not champion.margin >= 0:
+        refuse(pipeline, "gates.champion.margin", champion.margin, "margin >= 0")
+    if not pipeline.monitoring.drift_threshold > 0:
+        refuse(pipeline, "monitoring.drift_threshold", pipeline.monitoring.drift_threshold, "drift_threshold > 0")
+    if pipeline.retraining.new_labels is not None and not pipeline.retraining.new_labels > 0:
+        refuse(pipeline, "retraining.new_labels", pipeline.retraining.new_labels, "new_labels > 0, or None")
+    mature = pipeline.label.mature_after
+    if isinstance(mature, Maturity) and not 0 < mature.completeness <= 1:
+        refuse(pipeline, "label.mature_after.completeness", mature.completeness, "0 < completeness <= 1")
+    latest = mature.at_latest if isinstance(mature, Maturity) else mature
+    if latest is not None and latest < timedelta(0):
+        refuse(pipeline, "label.mature_after", mature, "a span after the partition's end")
+    for part in pipeline.slices:
+        if not part.limit > 0:
+            refuse(pipeline, f"slices[{part.name}].limit", part.limit, "limit > 0")
+
+
+def refuse(pipeline: Pipeline, where: str, value: object, expected: str, cause: Exception | None = None) -> NoReturn:
+    """Raise DeclarationError for `value` of the field `where`."""
+    raise DeclarationError(
+        f"field {where!r} does not fit", where=f"pipeline {pipeline.name!r}", found=repr(value), expected=expected
+    ) from cause
+
+
+def _as_declared(name: str, error: FeatureError) -> DeclarationError:
+    return DeclarationError(
+        f"field {name!r}: {error.what}",
+        where=error.where,
+        found=error.found,
+        expected=error.expected,
+        hint=error.hint,
+    )
