@@ -12,7 +12,7 @@ from perennial.bundle.onnx_model import answer_with_onnx
 from perennial.declaration import Pipeline
 from perennial.errors import BundleError
 from perennial.evaluation.comparison import BUNDLE, ChampionAnswers, Comparison, compare_models
-from perennial.evaluation.pictures import comparison_picture, error_picture
+from perennial.evaluation.pictures import answer_pictures, comparison_picture
 from perennial.featurization.expressions import featurize
 from perennial.prediction.scoring import Predictor
 from perennial.settings import Home
@@ -55,7 +55,7 @@ def build_evaluation(pipeline: Pipeline) -> dg.AssetsDefinition:
 
         pictures = {
             "comparison.png": _picture(pipeline, compared),
-            "errors.png": error_picture(rows["label"].to_numpy(), answers, unit=pipeline.objective.unit),
+            **answer_pictures(rows["label"].to_numpy(), answers, objective=pipeline.objective),
         }
         record = evaluation_record(
             context,
@@ -72,11 +72,11 @@ def build_evaluation(pipeline: Pipeline) -> dg.AssetsDefinition:
         handover.give("evaluation", files, bundle=bundle.sha256)
         recorded = tracking.record(record)
 
-        metric, unit = compared.measures[BUNDLE][pipeline.objective.metric], pipeline.objective.unit
+        metric, unit = compared.measures[BUNDLE][pipeline.objective.metric], pipeline.objective.error_unit
         interval = f"{metric.low:.4g} to {metric.high:.4g} ({metric.days} days)"
         return dg.MaterializeResult(
             metadata={
-                f"{pipeline.objective.metric} [{unit}]": rounded(metric.value),
+                pipeline.objective.describe(pipeline.objective.metric): rounded(metric.value),
                 f"{metric.confidence:.0%} interval [{unit}]": interval,
                 f"goal [{unit}]": pipeline.objective.goal,
                 "models": table(_rows(pipeline, compared)),
@@ -120,21 +120,15 @@ def _picture(pipeline: Pipeline, compared: Comparison) -> bytes:
     return comparison_picture(
         {model: (m.value, m.low, m.high) for model, m in measured.items()},
         title=f"{metric} on the sealed test",
-        unit=pipeline.objective.unit,
+        unit=pipeline.objective.error_unit,
     )
 
 
 def _rows(pipeline: Pipeline, compared: Comparison) -> list[dict[str, str]]:
     """A row a measure, a column a model: a champion and many baselines still fit the page."""
-    objective = pipeline.objective
-    words = {
-        "kpi": f"within {objective.kpi.tolerance:g} {objective.unit} [share]",
-        "cost": f"cost [{objective.error_cost.unit}]",
-        **{name: f"{name} [{objective.unit}]" for name in ("mae", "rmse", "bias")},
-    }
     return [
         {
-            "measure": words.get(name, name),
+            "measure": pipeline.objective.describe(name),
             **{
                 model: f"{m[name].value:.3g} ({m[name].low:.3g} to {m[name].high:.3g})"
                 for model, m in compared.measures.items()
@@ -145,7 +139,7 @@ def _rows(pipeline: Pipeline, compared: Comparison) -> list[dict[str, str]]:
 
 
 def _slices(pipeline: Pipeline, compared: Comparison) -> list[dict[str, object]]:
-    name = f"{pipeline.objective.metric} [{pipeline.objective.unit}]"
+    name = pipeline.objective.describe(pipeline.objective.metric)
     limits = {declared.name: declared.limit for declared in pipeline.slices}
     return [
         {"slice": each.name, name: each.value, "limit": limits[each.name], "rows": each.rows}

@@ -153,28 +153,29 @@ def _frame(by_key: dict[str, tuple[Performance, ...]]) -> pl.DataFrame:
 
 
 def _promises(tables: Tables, pipeline: Pipeline) -> dict[int, float]:
-    """What the sealed test measured of each version."""
+    """What the sealed test measured of each version that it judged by the metric of today."""
     versions = tables.operations.versions(pipeline.name)
-    return {version.number: version.attributes["test"][pipeline.objective.metric]["value"] for version in versions}
+    measured = {version.number: version.attributes["test"].get(pipeline.objective.metric) for version in versions}
+    return {number: measure["value"] for number, measure in measured.items() if measure is not None}
 
 
 def _describe(measured: tuple[Performance, ...], promised: dict[int, float], pipeline: Pipeline) -> dict[str, Any]:
     overall, by_version = measured[0], measured[1:]
-    metric, unit = pipeline.objective.metric, pipeline.objective.unit
-    kpi = f"share within {pipeline.objective.kpi.tolerance:g} {unit}"
+    objective = pipeline.objective
+    metric, kpi, bias = (objective.describe(name) for name in (objective.metric, "kpi_share", "bias"))
     rows = [
         {
             "version": each.version,
             "predictions": each.predictions,
             "outcomes known": f"{each.matched_share:.1%}",
-            f"{metric} [{unit}]": each.metric,
-            f"sealed test [{unit}]": promised.get(each.version or 0),
-            f"bias [{unit}]": each.bias,
+            metric: each.metric,
+            f"sealed test [{objective.error_unit}]": promised.get(each.version or 0),
+            bias: each.bias,
             kpi: each.kpi_share,
         }
         for each in by_version
     ]
-    known = {f"{metric} [{unit}]": overall.metric, kpi: overall.kpi_share} if overall.metric is not None else {}
+    known = {metric: overall.metric, kpi: overall.kpi_share} if overall.metric is not None else {}
     return {
         "predictions": overall.predictions,
         "share with known outcome": rounded(overall.matched_share),

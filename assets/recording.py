@@ -9,7 +9,8 @@ import dagster as dg
 from perennial.bundle.bundle import Bundle
 from perennial.declaration import Pipeline
 from perennial.evaluation.comparison import BUNDLE, Comparison
-from perennial.evaluation.pictures import error_picture, learning_curve_picture
+from perennial.evaluation.pictures import answer_pictures, learning_curve_picture
+from perennial.objective import Objective
 from perennial.stores.operations import PartitionRecord
 from perennial.training.candidates.base import Candidate
 from perennial.training.fitting import Trial, parameters_of
@@ -47,15 +48,18 @@ def candidate_record(  # noqa: PLR0913 - what a run is made of
         metrics=trial.metrics,
         curves={"curve_train": curve.train, "curve_validation": curve.validation} if curve else {},
         tags=run_tags(context, pipeline, training_set.provenance, code=code, dagster_ui=dagster_ui),
-        artifacts=_pictures(trial, unit=pipeline.objective.unit),
+        artifacts=_pictures(trial, pipeline.objective),
     )
 
 
-def _pictures(trial: Trial, *, unit: str) -> dict[str, bytes]:
-    """The errors on the validation rows and, of a fit in rounds, its learning curve."""
+def _pictures(trial: Trial, objective: Objective) -> dict[str, bytes]:
+    """The answers for the validation rows and, of a fit in rounds, its learning curve."""
     curve = trial.fitted.curve
-    pictures = {"errors.png": error_picture(trial.outcomes, trial.predictions, unit=unit)}
-    return pictures | ({"learning_curve.png": learning_curve_picture(curve, unit=unit)} if curve else {})
+    pictures = answer_pictures(trial.outcomes, trial.predictions, objective=objective)
+    if curve is None:
+        return pictures
+    unit = curve.loss or objective.error_unit
+    return pictures | {"learning_curve.png": learning_curve_picture(curve, unit=unit)}
 
 
 def run_tags(

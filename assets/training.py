@@ -13,6 +13,7 @@ from assets.partitioning import window_mapping
 from assets.recording import candidate_record
 from perennial.declaration import Pipeline
 from perennial.errors import HistoryTooShort, NoMatureLabels, PartitionBlocked
+from perennial.objective import Objective
 from perennial.settings import Home
 from perennial.stores.artifacts import Artifacts
 from perennial.stores.clock import Clock
@@ -132,9 +133,7 @@ def build_candidate(pipeline: Pipeline, candidate: Candidate) -> dg.AssetsDefini
         )
         recorded = tracking.record(record)
 
-        return dg.MaterializeResult(
-            metadata=_describe(trial, recorded.url, record.artifacts, unit=pipeline.objective.unit)
-        )
+        return dg.MaterializeResult(metadata=_describe(trial, recorded.url, record.artifacts, pipeline.objective))
 
     return trained
 
@@ -174,23 +173,31 @@ def build_selected(pipeline: Pipeline) -> dg.AssetsDefinition:
         }
         handover.give("selected", files)
 
-        unit = pipeline.objective.unit
         compared = [
-            {"candidate": f"**{n}**" if n == name else n, **_in_units(t["metrics"], unit)} for n, t in trials.items()
+            {"candidate": f"**{n}**" if n == name else n, **_in_units(t["metrics"], pipeline.objective)}
+            for n, t in trials.items()
         ]
         return dg.MaterializeResult(metadata={"candidate": name, "candidates": table(compared)})
 
     return selected
 
 
-def _in_units(metrics: Mapping[str, float], unit: str) -> dict[str, float]:
-    """The errors of a trial under names that a person reads: `validation mae [minutes]`."""
-    return {f"{name.replace('_', ' ')} [{unit}]": rounded(value) for name, value in metrics.items()}
+def _in_units(metrics: Mapping[str, float], objective: Objective) -> dict[str, float | str]:
+    """The errors of a trial, with their intervals, under names that a person reads: `validation mae [minutes]`."""
+    shown: dict[str, float | str] = {}
+    for name, value in metrics.items():
+        split, _, measure = name.partition("_")
+        low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
+        if not measure.endswith(("_low", "_high")):
+            bare = low is None or high is None
+            words = f"{split} {objective.describe(measure)}"
+            shown[words] = rounded(value) if bare else f"{value:.4g} ({low:.4g} to {high:.4g})"
+    return shown
 
 
-def _describe(trial: Trial, url: str | None, pictures: Mapping[str, bytes], *, unit: str) -> dict[str, Any]:
+def _describe(trial: Trial, url: str | None, pictures: Mapping[str, bytes], objective: Objective) -> dict[str, Any]:
     return {
-        **_in_units(trial.metrics, unit),
+        **_in_units(trial.metrics, objective),
         "rounds": trial.fitted.rounds or 0,
         "mlflow": dg.MetadataValue.url(url) if url else "MLflow is not reachable; the record follows later",
         **{name.removesuffix(".png"): picture(png, name) for name, png in pictures.items() if name.endswith(".png")},

@@ -48,10 +48,15 @@ class Regression:
         """A measure's name as a person reads it, with its unit: `mae [minutes]`."""
         words = {
             "kpi": f"within {self.kpi.tolerance:g} {self.unit} [share]",
+            "kpi_share": f"share within {self.kpi.tolerance:g} {self.unit}",
             "cost": f"cost [{self.error_cost.unit}]",
             **{name: f"{name} [{self.unit}]" for name in ("mae", "rmse", "bias")},
         }
         return words.get(measure, measure)
+
+    def summary(self) -> dict[str, object]:
+        """What a bundle says of it."""
+        return {"metric": self.metric, "unit": self.unit, "goal": self.goal}
 
     def misfits(self) -> Iterator[tuple[str, object, str]]:
         """Nothing: any number may be a regression's."""
@@ -129,10 +134,16 @@ class BinaryClassification:
             "calibration_error": "expected calibration error [share]",
             "bias": f"mean prediction minus outcome [{self.unit}]",
             "kpi": f"{self.kpi.measure} {at} [share]",
+            "kpi_share": f"{self.kpi.measure} {at}",
             "cost": f"cost {at} [{self.error_cost.unit}]",
             **{f"{k}{m}": f"{m} of {word} {at}" for k, word in classes.items() for m in ("precision", "recall", "f1")},
         }
         return words.get(measure, measure)
+
+    def summary(self) -> dict[str, object]:
+        """What a bundle says of it; a caller that decides needs the word and the threshold."""
+        words = {"task": self.task, "positive": self.positive, "threshold": self.cut}
+        return {"metric": self.metric, "unit": self.unit, "goal": self.goal, **words}
 
     def misfits(self) -> Iterator[tuple[str, object, str]]:
         """Each field that contradicts itself: its name, its value, and what was expected."""

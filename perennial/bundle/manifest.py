@@ -19,11 +19,10 @@ def describe_bundle(
     pipeline: Pipeline, *, as_of: str, candidate: str, code: str, training_set: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The manifest of the bundle made as of partition `as_of` from a training set's own manifest."""
-    objective = pipeline.objective
     return {
         "pipeline": pipeline.name,
         "candidate": candidate,
-        "objective": {"metric": objective.metric, "unit": objective.unit, "goal": objective.goal},
+        "objective": pipeline.objective.summary(),
         "as_of": as_of,
         "declaration_hash": pipeline.hash,
         "code": code,

@@ -1,22 +1,17 @@
-"""Evaluation: how wrong a model is on rows it never saw, and how sure one can be of that.
-
-Rows of one day share weather, events and mistakes, so a day is the unit of evidence: whole days are
-drawn again, never single rows (block bootstrap: Davison and Hinkley 1997, section 3.8; Field and
-Welsh 2007). Percentiles of few days are too narrow, so the interval is the value ± Student's t with
-days - 1 degrees of freedom x the bootstrap's standard error x sqrt(days / (days - 1)) (Hesterberg
-2015, sections 4 and 5). Days are taken as independent of each other.
-"""
+"""Metrics: how wrong a model is on rows it never saw, with intervals from whole days drawn again."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from perennial.objective import Regression
+from perennial.evaluation.blocks import Blocks, Measure
+from perennial.evaluation.classification import brier_scores, log_losses, measure_decisions
+from perennial.objective import Objective, Regression, Task
 from perennial.policies import Slice
 
 if TYPE_CHECKING:
@@ -24,25 +19,26 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-Metric = Literal["mae", "rmse"]
-RESAMPLES = 2_000
+Metric = Literal["mae", "rmse", "log_loss", "brier"]
+METRICS: Mapping[Task, tuple[Metric, ...]] = {
+    "regression": ("mae", "rmse"),
+    "binary classification": ("log_loss", "brier"),
+}
+"""What an objective may minimise, all of it measured."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measure:
-    """A number measured on rows, with its interval."""
-
-    value: float
-    low: float
-    high: float
-    """`low` and `high` are NaN with fewer than two days: nothing is known of the spread."""
-    confidence: float
-    rows: int
-    days: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for a table or JSON."""
-        return asdict(self)
+__all__ = [
+    "METRICS",
+    "Difference",
+    "Measure",
+    "Metric",
+    "SliceMeasure",
+    "day_blocks",
+    "error",
+    "measure",
+    "measure_all",
+    "measure_slices",
+    "paired_difference",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +68,7 @@ class SliceMeasure:
 
 
 def error(label: Array, prediction: Array, *, metric: Metric) -> float:
-    """Mean absolute or root mean squared error, in units of the label.
+    """The mean of the metric's loss: mae and rmse in units of the label, log_loss in nats, brier squared.
 
     >>> import numpy as np
     >>> error(np.array([1.0, 3.0]), np.array([2.0, 6.0]), metric="mae")
@@ -90,35 +86,28 @@ def measure(
     label: Array, prediction: Array, days: Array, *, metric: Metric, confidence: float = 0.95, seed: int = 0
 ) -> Measure:
     """The error with its interval; `days` names the day of each row."""
-    blocks = _Blocks.of(days, _losses(label, prediction, metric))
+    blocks = Blocks.of(days, _losses(label, prediction, metric))
     return blocks.measure(lambda means: _finish(means[0], metric), confidence=confidence, seed=seed)
 
 
 def measure_all(
-    label: Array, prediction: Array, days: Array, *, objective: Regression, confidence: float = 0.95, seed: int = 0
+    label: Array, prediction: Array, days: Array, *, objective: Objective, confidence: float = 0.95, seed: int = 0
 ) -> dict[str, Measure]:
-    """Both metrics, `kpi` (share within tolerance), `cost` (mean cost of the error) and `bias`, by name."""
-    import numpy as np
-
-    residual = np.asarray(prediction, dtype=np.float64) - np.asarray(label, dtype=np.float64)
-    cost = objective.error_cost
-    each = {
-        "kpi": (np.abs(residual) <= objective.kpi.tolerance).astype(np.float64),
-        "cost": cost.over * np.maximum(residual, 0) + cost.under * np.maximum(-residual, 0),
-        "bias": residual,
-    }
-    metrics: tuple[Metric, ...] = ("mae", "rmse")
-    return {m: measure(label, prediction, days, metric=m, confidence=confidence, seed=seed) for m in metrics} | {
-        name: _Blocks.of(days, values).measure(lambda means: means[0], confidence=confidence, seed=seed)
-        for name, values in each.items()
-    }
+    """The metrics of the objective's task, `kpi`, `cost`, `bias` and what else its task knows, by name."""
+    metrics = METRICS[objective.task]
+    measured = {m: measure(label, prediction, days, metric=m, confidence=confidence, seed=seed) for m in metrics}
+    if isinstance(objective, Regression):
+        more = _measure_residuals(label, prediction, days, objective=objective, confidence=confidence, seed=seed)
+    else:
+        more = measure_decisions(label, prediction, days, objective=objective, confidence=confidence, seed=seed)
+    return measured | more
 
 
 def paired_difference(
     label: Array, ours: Array, theirs: Array, days: Array, *, metric: Metric, confidence: float = 0.95, seed: int = 0
 ) -> Difference:
     """The error of predictions `ours` minus that of `theirs`, both drawn again on the same days."""
-    blocks = _Blocks.of(days, _losses(label, ours, metric), _losses(label, theirs, metric))
+    blocks = Blocks.of(days, _losses(label, ours, metric), _losses(label, theirs, metric))
     gap = blocks.measure(
         lambda means: _finish(means[0], metric) - _finish(means[1], metric), confidence=confidence, seed=seed
     )
@@ -140,54 +129,37 @@ def measure_slices(
     return measures
 
 
+def _measure_residuals(
+    label: Array, prediction: Array, days: Array, *, objective: Regression, confidence: float, seed: int
+) -> dict[str, Measure]:
+    """`kpi` (share within tolerance), `cost` (mean cost of the error) and `bias`, by name."""
+    import numpy as np
+
+    residual = np.asarray(prediction, dtype=np.float64) - np.asarray(label, dtype=np.float64)
+    cost = objective.error_cost
+    each = {
+        "kpi": (np.abs(residual) <= objective.kpi.tolerance).astype(np.float64),
+        "cost": cost.over * np.maximum(residual, 0) + cost.under * np.maximum(-residual, 0),
+        "bias": residual,
+    }
+    return {
+        name: Blocks.of(days, values).measure(lambda means: means[0], confidence=confidence, seed=seed)
+        for name, values in each.items()
+    }
+
+
 def _losses(label: Array, prediction: Array, metric: Metric) -> Array:
     """The loss of each row, whose mean `_finish` turns into the metric; NaN where there is no answer."""
     import numpy as np
 
+    if metric == "log_loss":
+        return log_losses(label, prediction)
+    if metric == "brier":
+        return brier_scores(label, prediction)
     residual = np.asarray(prediction, dtype=np.float64) - np.asarray(label, dtype=np.float64)
     return np.abs(residual) if metric == "mae" else np.square(residual)
 
 
 def _finish(mean: Any, metric: Metric) -> Any:
     """The metric from a mean loss, or an array of mean losses."""
-    return mean if metric == "mae" else mean**0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Blocks:
-    """Values of rows summed by day: all that drawing whole days again needs."""
-
-    sums: Array
-    """One row a value, one column a day."""
-    counts: Array
-
-    @classmethod
-    def of(cls, days: Array, *values: Array) -> _Blocks:
-        import numpy as np
-
-        _, block = np.unique(days, return_inverse=True)
-        sums = np.stack([np.bincount(block, weights=each) for each in values])
-        return cls(sums=sums, counts=np.bincount(block).astype(np.float64))
-
-    def measure(self, statistic: Callable[[Array], Any], *, confidence: float, seed: int) -> Measure:
-        """`statistic` of the mean of each value, with its interval."""
-        days = len(self.counts)
-        value = float(statistic(self.sums.sum(axis=1) / self.counts.sum()))
-        half = self._half_width(statistic, confidence=confidence, seed=seed) if days > 1 else math.nan
-        return Measure(
-            value=value,
-            low=value - half,
-            high=value + half,
-            confidence=confidence,
-            rows=int(self.counts.sum()),
-            days=days,
-        )
-
-    def _half_width(self, statistic: Callable[[Array], Any], *, confidence: float, seed: int) -> float:
-        import numpy as np
-        from scipy.stats import t
-
-        days = len(self.counts)
-        drawn = np.random.default_rng(seed).multinomial(days, np.full(days, 1 / days), size=RESAMPLES)
-        again = statistic((self.sums @ drawn.T) / (drawn @ self.counts))
-        return float(t.ppf(0.5 + confidence / 2, days - 1) * again.std(ddof=1) * math.sqrt(days / (days - 1)))
+    return mean**0.5 if metric == "rmse" else mean

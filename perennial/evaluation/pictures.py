@@ -6,6 +6,9 @@ import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from perennial.evaluation.classification import BINS, bins_of, confusion_flags
+from perennial.objective import BinaryClassification, Objective, Regression
+
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
@@ -14,6 +17,19 @@ if TYPE_CHECKING:
     from perennial.training.candidates.base import LearningCurve
 
 BLUE, ORANGE, INK, FAINT = "#4c78a8", "#f58518", "#33373d", "#b8bec6"
+
+
+def answer_pictures(
+    label: np.ndarray[Any, Any], predicted: np.ndarray[Any, Any], *, objective: Objective
+) -> dict[str, bytes]:
+    """A PNG for each way of looking at predictions beside their outcomes, by file name."""
+    if isinstance(objective, Regression):
+        return {"errors.png": error_picture(label, predicted, unit=objective.unit)}
+    return {
+        "calibration.png": calibration_picture(label, predicted, unit=objective.unit),
+        "roc.png": roc_picture(label, predicted),
+        "confusion.png": confusion_picture(label, predicted, objective=objective),
+    }
 
 
 def learning_curve_picture(curve: LearningCurve, *, unit: str) -> bytes:
@@ -46,6 +62,77 @@ def error_picture(label: np.ndarray[Any, Any], predicted: np.ndarray[Any, Any], 
     right.set_ylabel("rows")
     for axes in (left, right):
         _clean(axes)
+    return _png(figure)
+
+
+def calibration_picture(label: np.ndarray[Any, Any], predicted: np.ndarray[Any, Any], *, unit: str) -> bytes:
+    """PNG of the share of positives by predicted probability (reliability), over how often each is predicted."""
+    import numpy as np
+
+    figure = _figure(8.0, 3.2)
+    left, right = figure.subplots(1, 2)
+    inside = bins_of(predicted)
+    rows = np.bincount(inside, minlength=BINS)
+    seen = rows > 0
+    sums = (np.bincount(inside, weights=each, minlength=BINS) for each in (label, predicted))
+    shares, means = (each[seen] / rows[seen] for each in sums)
+    spread = 1.96 * np.sqrt(shares * (1 - shares) / rows[seen])
+    left.plot([0, 1], [0, 1], color=ORANGE, linewidth=1)
+    left.errorbar(means, shares, yerr=spread, fmt="o", color=BLUE, ecolor=FAINT, capsize=2)
+    left.set_xlabel("mean prediction")
+    left.set_ylabel(unit)
+    bounds = np.linspace(0, 1, 41)
+    for name, part, color in (("outcome 0", label == 0, FAINT), ("outcome 1", label == 1, BLUE)):
+        right.hist(predicted[part], bins=bounds, color=color, alpha=0.7, label=name)
+    right.set_xlabel("prediction")
+    right.set_ylabel("rows")
+    right.legend(frameon=False)
+    for axes in (left, right):
+        _clean(axes)
+    return _png(figure)
+
+
+def roc_picture(label: np.ndarray[Any, Any], predicted: np.ndarray[Any, Any]) -> bytes:
+    """PNG of the ROC curve, and of precision against recall, over all thresholds."""
+    import numpy as np
+
+    figure = _figure(8.0, 3.2)
+    left, right = figure.subplots(1, 2)
+    levels, place = np.unique(-predicted, return_inverse=True)
+    hits, alarms = (
+        np.concatenate([[0], np.cumsum(np.bincount(place, weights=each, minlength=len(levels)))])
+        for each in (label, 1 - label)
+    )
+    left.plot([0, 1], [0, 1], color=FAINT, linewidth=1)
+    left.plot(alarms / max(alarms[-1], 1), hits / max(hits[-1], 1), color=BLUE)
+    left.set_xlabel("false positive rate")
+    left.set_ylabel("true positive rate (recall)")
+    right.plot(hits[1:] / max(hits[-1], 1), hits[1:] / (hits[1:] + alarms[1:]), color=BLUE)
+    right.axhline(label.mean(), color=FAINT, linewidth=1)
+    right.set_ylim(0, 1.03)
+    right.set_xlabel("recall")
+    right.set_ylabel("precision")
+    for axes in (left, right):
+        _clean(axes)
+    return _png(figure)
+
+
+def confusion_picture(
+    label: np.ndarray[Any, Any], predicted: np.ndarray[Any, Any], *, objective: BinaryClassification
+) -> bytes:
+    """PNG of how many rows of each outcome were decided which way at the objective's threshold."""
+    figure, axes = _panel(f"decisions at {objective.cut:.3g} [rows]", height=2.6)
+    cells = [int(flags.sum()) for flags in confusion_flags(label, predicted, objective.cut).values()]
+    table = [[cells[0], cells[2]], [cells[1], cells[3]]]
+    axes.imshow(table, cmap="Blues", vmin=0, aspect="auto")
+    words = [objective.positive, f"not {objective.positive}"]
+    for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        count = table[row][column]
+        shade = "white" if count > max(cells) / 2 else INK
+        text = f"{count:,} ({count / max(sum(table[row]), 1):.1%})"
+        axes.text(column, row, text, ha="center", va="center", color=shade)
+    axes.set_xticks([0, 1], [f"decided: {word}" for word in words])
+    axes.set_yticks([0, 1], [f"was {word}" for word in words])
     return _png(figure)
 
 

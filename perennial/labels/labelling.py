@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from perennial.errors import PerennialError
+from perennial.objective import BinaryClassification
 from perennial.policies import Maturity
 
 if TYPE_CHECKING:
@@ -35,15 +37,33 @@ class Label:
 def label_rows(accepted: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
     """The label of each accepted row that has one: key, partition, event time, `known_at`, `label`.
 
-    A row whose outcome is null has no label yet and is left out, never guessed.
+    A row whose outcome is null has no label yet and is left out, never guessed. Raises PerennialError
+    when a classification's label is neither 0 nor 1.
     """
-    return accepted.select(
+    labelled = accepted.select(
         *pipeline.key,
         "partition",
         "event_time",
         label_known_at(pipeline).alias("known_at"),
         pipeline.label.value.cast(pl.Float64).alias("label"),
-    ).filter(pl.col("label").is_finite() & pl.col("known_at").is_not_null())
+    )
+    if isinstance(pipeline.objective, BinaryClassification):
+        _check_classes(labelled, pipeline, positive=pipeline.objective.positive)
+    return labelled.filter(pl.col("label").is_finite() & pl.col("known_at").is_not_null())
+
+
+def _check_classes(labelled: pl.DataFrame, pipeline: Pipeline, *, positive: str) -> None:
+    wrong = labelled.filter(~pl.col("label").is_in([0.0, 1.0]))
+    if wrong.height:
+        first = wrong.row(0, named=True)
+        row = ", ".join(f"{name}={first[name]!r}" for name in pipeline.key)
+        raise PerennialError(
+            f"label {pipeline.label.name!r} is no class",
+            where=f"{pipeline.name} {first['partition']}",
+            found=f"{first['label']:g} at {row}, and in {wrong.height} of {labelled.height} rows in all",
+            expected=f"1 ({positive}), 0, or null while nobody knows",
+            hint="compare or cast in the label's expression, such as col('status') == 'Canceled'",
+        )
 
 
 def label_known_at(pipeline: Pipeline) -> pl.Expr:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from perennial.objective import Regression
+from perennial.evaluation.classification import CLIP
+from perennial.objective import BinaryClassification, Objective, Regression
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +29,7 @@ class Performance:
     bias: float | None
     """Mean of prediction minus label."""
     kpi_share: float | None
-    """Share of the answered ones within the tolerance of the business KPI."""
+    """The business KPI over the answered ones: the share within its tolerance, or of right decisions."""
 
     @property
     def matched_share(self) -> float:
@@ -58,7 +59,7 @@ def match_outcomes(
     return truth.with_columns(label=pl.coalesce("said", "known"), source=source).drop("said", "known")
 
 
-def performance(truth: pl.DataFrame, objective: Regression) -> tuple[Performance, ...]:
+def performance(truth: pl.DataFrame, objective: Objective) -> tuple[Performance, ...]:
     """All predictions of the ground truth together, then each version, oldest first."""
     measures = _measures(objective)
     overall = truth.select(pl.lit(None, pl.Int64).alias("version"), *measures)
@@ -87,13 +88,32 @@ def _as(value: pl.Expr, sent: pl.DataType, declared: pl.DataType) -> pl.Expr:
     return value.cast(declared, strict=False)
 
 
-def _measures(objective: Regression) -> list[pl.Expr]:
-    error = pl.col("prediction") - pl.col("label")
-    metric = error.abs().mean() if objective.metric == "mae" else (error**2).mean().sqrt()
+def _measures(objective: Objective) -> list[pl.Expr]:
+    metric, kpi = _of_numbers(objective) if isinstance(objective, Regression) else _of_decisions(objective)
     return [
         pl.len().alias("predictions"),
         pl.col("label").is_not_null().sum().alias("answered"),
         metric.alias("metric"),
-        error.mean().alias("bias"),
-        (error.abs() <= objective.kpi.tolerance).mean().alias("kpi_share"),
+        (pl.col("prediction") - pl.col("label")).mean().alias("bias"),
+        kpi.alias("kpi_share"),
     ]
+
+
+def _of_numbers(objective: Regression) -> tuple[pl.Expr, pl.Expr]:
+    """The metric and the KPI of a regression."""
+    error = pl.col("prediction") - pl.col("label")
+    metric = error.abs().mean() if objective.metric == "mae" else (error**2).mean().sqrt()
+    return metric, (error.abs() <= objective.kpi.tolerance).mean()
+
+
+def _of_decisions(objective: BinaryClassification) -> tuple[pl.Expr, pl.Expr]:
+    """The metric and the KPI of a classification; a share of no rows is null."""
+    prediction, positive = pl.col("prediction"), pl.col("label") == 1
+    likely = prediction.clip(CLIP, 1 - CLIP)
+    loss = -pl.when(positive).then(likely.log()).otherwise((-likely).log1p())
+    squared = (prediction - pl.col("label")) ** 2
+    known = pl.col("label").is_not_null()
+    decided = prediction >= objective.cut
+    within = {"accuracy": known, "precision": known & decided, "recall": known & positive}[objective.kpi.measure]
+    right = (decided == positive).filter(within).mean()
+    return (loss.filter(known) if objective.metric == "log_loss" else squared).mean(), right

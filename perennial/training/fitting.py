@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from perennial.errors import PerennialError
+from perennial.evaluation.classification import roc_auc
+from perennial.evaluation.metrics import METRICS, Measure, day_blocks, error, measure
 from perennial.featurization.expressions import featurize
 from perennial.training.candidates.base import Candidate, Fitted, Rows
 
@@ -30,7 +32,8 @@ class Trial:
     candidate: str
     fitted: Fitted
     metrics: Mapping[str, float]
-    """`train_mae`, `validation_mae` and `..._rmse`, in units of the label."""
+    """`train_mae`, `validation_mae` and `..._rmse`, in units of the label; or `..._log_loss`, `..._brier` and
+    `..._roc_auc`, each with the `..._low` and `..._high` of its interval."""
     outcomes: np.ndarray[Any, Any]
     """Labels of the validation rows."""
     predictions: np.ndarray[Any, Any]
@@ -54,14 +57,17 @@ def fit_candidate(pipeline: Pipeline, candidate: Candidate, training_set: pl.Dat
         objective=pipeline.objective,
         seed=pipeline.seed,
     )
-    predictions = fitted.predict(validation.features)
+    predictions = {"train": fitted.predict(train.features), "validation": fitted.predict(validation.features)}
     return Trial(
         candidate=candidate.name,
         fitted=fitted,
-        metrics=_errors("train", train.label, fitted.predict(train.features))
-        | _errors("validation", validation.label, predictions),
+        metrics={
+            f"{split}_{name}": value
+            for split, answers in predictions.items()
+            for name, value in _errors(pipeline, training_set.filter(pl.col("split") == split), answers).items()
+        },
         outcomes=validation.label,
-        predictions=predictions,
+        predictions=predictions["validation"],
     )
 
 
@@ -103,11 +109,20 @@ def parameters_of(candidate: Candidate) -> dict[str, Any]:
     return {field.name: getattr(candidate, field.name) for field in fields(candidate) if field.name != "name"}
 
 
-def _errors(split: str, label: np.ndarray[Any, Any], predictions: np.ndarray[Any, Any]) -> dict[str, float]:
-    import numpy as np
-
-    residuals = predictions - label
+def _errors(pipeline: Pipeline, rows: pl.DataFrame, predictions: np.ndarray[Any, Any]) -> dict[str, float]:
+    """How wrong the predictions for `rows` are, by measure; what is undefined is left out."""
+    label = rows.get_column("label").to_numpy()
+    if pipeline.objective.task == "regression":
+        return {name: error(label, predictions, metric=name) for name in METRICS["regression"]}
+    days = day_blocks(rows.get_column("event_time"), pipeline.time.timezone)
+    measured: dict[str, Measure] = {
+        name: measure(label, predictions, days, metric=name, seed=pipeline.seed)
+        for name in METRICS[pipeline.objective.task]
+    }
+    measured["roc_auc"] = roc_auc(label, predictions, days, seed=pipeline.seed)
     return {
-        f"{split}_mae": float(np.abs(residuals).mean()),
-        f"{split}_rmse": float(np.sqrt(np.square(residuals).mean())),
+        f"{name}{end}": value
+        for name, each in measured.items()
+        for end, value in (("", each.value), ("_low", each.low), ("_high", each.high))
+        if math.isfinite(value)
     }
