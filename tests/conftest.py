@@ -10,10 +10,11 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from perennial.settings import Home, home_at, turn_telemetry_off
+from tests.servers import postgres_url, redis_url  # noqa: F401 - fixtures
 
 turn_telemetry_off(os.environ)
 
-MUST_RUN = ("browser", "real_data", "daemon")
+MUST_RUN = ("browser", "real_data", "daemon", "postgres", "redis")
 """Markers whose tests may skip on a laptop, but never in CI."""
 
 hypothesis_settings.register_profile("perennial", deadline=None, derandomize=True, print_blob=True)

@@ -1,0 +1,168 @@
+"""Feature store: Feast, generated from declarations; offline on files, online where PERENNIAL_ONLINE_STORE says.
+
+Feast's event timestamp is `known_at`, so that its point-in-time join sees a value from when it was
+known. Only the newest known values are online; an entity that has none any more has nulls there.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from perennial.errors import PerennialError
+from perennial.featurization.views import FeatureView
+from perennial.stores.feast_repository import FeastRepository, open_repository
+from perennial.stores.online.encoding import STATE_ENTITY, STATE_FEATURE, STATE_VIEW
+from perennial.stores.online.state import OnlineState
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BATCH_ENTITIES = 5_000
+"""Entities in one write: a reader of SQLite waits for none of them, another writer for one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Materialized:
+    """What one materialization of a view did."""
+
+    state: OnlineState
+    """What is online now."""
+    written: int = 0
+    """Entities whose values were written."""
+    removed: int = 0
+    """Entities that have no value any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureStore:
+    """The feature views of every pipeline."""
+
+    root: Path
+    """Folder of the registries and the offline files."""
+    online_url: str
+
+    def folder(self, view: FeatureView) -> Path:
+        """Where the offline files of `view` lie, a Parquet file a partition; another declaration has another."""
+        return self.root / view.pipeline / f"{view.name}-{view.hash[:12]}"
+
+    def save_offline(self, view: FeatureView, partition: str, states: pl.DataFrame) -> Path:
+        """Keep the states of `view` at the end of `partition`: entity, features, known_at; equal rows, equal file."""
+        columns = [*view.by, *view.features, "known_at"]
+        folder = self.folder(view)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{partition.replace(':', '-')}.parquet"
+        draft = folder.parent / f".{view.name}-{path.name}"
+        states.select(columns).sort("known_at", *view.by).write_parquet(draft)
+        draft.replace(path)
+        return path
+
+    @contextmanager
+    def feast(self, views: Sequence[FeatureView]) -> Iterator[Any]:
+        """Feast's own `FeatureStore` of `views`, all of one pipeline: what a scientist calls.
+
+        A registry of an older declaration is brought up to date first.
+        """
+        with self._repository(views) as repository:
+            repository.apply()
+            yield repository.feast
+
+    def join(self, rows: pl.DataFrame, view: FeatureView, *, at: str) -> pl.DataFrame:
+        """`rows` with the features of `view` as known at column `at`, by Feast's point-in-time join.
+
+        Feast 0.67 drops a row whose entity has values later only; here it stays, with nulls.
+        """
+        numbered = rows.with_row_index("row")
+        asked = numbered.select("row", *view.by, pl.col(at).dt.convert_time_zone("UTC").alias("event_timestamp"))
+        named = [f"{view.name}:{name}" for name in view.features]
+        entities: pd.DataFrame = asked.to_pandas()
+        with self.feast([view]) as feast:
+            answer = feast.get_historical_features(entity_df=entities, features=named).to_df()
+        found = pl.from_pandas(answer[["row", *view.features]]).with_columns(
+            pl.col("row").cast(pl.get_index_type()), *(pl.col(name).cast(pl.Float64) for name in view.features)
+        )
+        return numbered.join(found, on="row", how="left", maintain_order="left").drop("row")
+
+    def state(self, view: FeatureView) -> OnlineState | None:
+        """What is online of `view`, whoever declared it; None for nothing."""
+        with self._repository([view]) as repository:
+            return _read_state(repository, view)
+
+    def materialize(self, view: FeatureView, states: pl.DataFrame, *, at: datetime) -> Materialized:
+        """Bring the newest of `states` online: entity, features, known_at and partition.
+
+        `states` holds every state known since the one that is online, that one with it: an entity that is
+        in one of them and not in the newest gets nulls. Running it again writes nothing, and an older
+        state never overwrites a newer one.
+        """
+        with self._repository([view]) as repository, self._alone(view):
+            online = _read_state(repository, view)
+            if online is not None and online.features != dict(view.features):
+                repository.forget(view)
+                online = None
+            repository.apply()
+            newest = states.get_column("known_at").max()
+            if not isinstance(newest, datetime):
+                return Materialized(state=online or OnlineState(features=dict(view.features)))
+            if online is not None and online.known_at is not None and online.known_at >= newest:
+                return Materialized(state=online)
+            if online is None:
+                _write_state(repository, view, OnlineState(features=dict(view.features)), at)
+            return _bring_online(repository, view, states, newest, at)
+
+    @contextmanager
+    def _repository(self, views: Sequence[FeatureView]) -> Iterator[FeastRepository]:
+        pipelines = {view.pipeline for view in views}
+        if len(pipelines) != 1:
+            raise PerennialError("feature views of one pipeline are meant", where="feature store", found=str(pipelines))
+        folder = self.root / pipelines.pop()
+        folder.mkdir(parents=True, exist_ok=True)
+        sources = {view.name: (view, self.folder(view)) for view in views}
+        with open_repository(folder, sources, self.online_url) as repository:
+            yield repository
+
+    @contextmanager
+    def _alone(self, view: FeatureView) -> Iterator[None]:
+        """Let no other process of this machine materialize `view` meanwhile."""
+        with (self.root / view.pipeline / f".{view.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _bring_online(
+    repository: FeastRepository, view: FeatureView, states: pl.DataFrame, newest: datetime, at: datetime
+) -> Materialized:
+    """Write the values known at `newest`, then the nulls of who has none, then the state that says so."""
+    by, features = list(view.by), list(view.features)
+    known = states.drop_nulls(by)
+    current = known.filter(pl.col("known_at") == newest).unique(by, keep="last", maintain_order=True)
+    gone = known.select(by).unique(maintain_order=True).join(current, on=by, how="anti")
+    for rows in (current, gone.with_columns(pl.lit(None, pl.Float64).alias(name) for name in features)):
+        for batch in rows.select(*by, *features).iter_slices(BATCH_ENTITIES):
+            repository.write(view.name, batch, newest)
+    state = OnlineState(
+        features=dict(view.features),
+        known_at=newest,
+        partition=str(current.get_column("partition")[0]) if "partition" in current.columns else None,
+        written_at=at,
+        entities=current.height,
+    )
+    _write_state(repository, view, state, at)
+    return Materialized(state=state, written=current.height, removed=gone.height)
+
+
+def _read_state(repository: FeastRepository, view: FeatureView) -> OnlineState | None:
+    text = repository.read(STATE_VIEW, {STATE_ENTITY: view.name}).get(STATE_FEATURE)
+    return OnlineState.from_json(text) if isinstance(text, str) else None
+
+
+def _write_state(repository: FeastRepository, view: FeatureView, state: OnlineState, at: datetime) -> None:
+    row: Mapping[str, list[str]] = {STATE_ENTITY: [view.name], STATE_FEATURE: [state.to_json()]}
+    repository.write(STATE_VIEW, pl.DataFrame(row), at)

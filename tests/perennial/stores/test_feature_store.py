@@ -1,0 +1,307 @@
+"""Feature store: what is online is the newest known, in every store alike; offline, Feast joins by known_at."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from perennial.errors import OnlineStoreDown, PerennialError
+from perennial.featurization.views import FeatureView
+from perennial.stores.feast_repository import HASH, online_config
+from perennial.stores.feature_store import FeatureStore
+from perennial.stores.online import OnlineState, open_reader, read_states
+from perennial.stores.online.encoding import EntityKeys
+from tests.servers import free_port
+
+STORES = [
+    "sqlite",
+    pytest.param("redis", marks=pytest.mark.redis),
+    pytest.param("postgres", marks=pytest.mark.postgres),
+]
+PAIRS = FeatureView(pipeline="rides", by={"zone": "int32", "area": "string"}, features={"mean": "1a", "count": "1b"})
+KNOWN = datetime(2024, 1, 2, tzinfo=UTC)
+AT = datetime(2024, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture(params=STORES)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the address of an empty online store of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'online.db'}"
+    if request.param == "redis":
+        address: str = request.getfixturevalue("redis_url")
+        import redis
+
+        with redis.Redis.from_url(address) as client:
+            client.flushall()
+        return address
+    address = request.getfixturevalue("postgres_url")
+    import psycopg
+
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    return address
+
+
+@pytest.fixture
+def store(url: str, tmp_path: Path) -> FeatureStore:
+    return FeatureStore(root=tmp_path / "feature_store", online_url=url)
+
+
+def states(day: int, *rows: tuple[int, str, float | None, float | None]) -> pl.DataFrame:
+    """The state at the end of a day: zone, area, mean, count."""
+    return pl.DataFrame(
+        {
+            "zone": pl.Series([row[0] for row in rows], dtype=pl.Int32),
+            "area": [row[1] for row in rows],
+            "mean": pl.Series([row[2] for row in rows], dtype=pl.Float64),
+            "count": pl.Series([row[3] for row in rows], dtype=pl.Float64),
+            "known_at": pl.Series([known(day)] * len(rows), dtype=pl.Datetime("us", "UTC")),
+            "partition": [f"2024-01-{day:02}"] * len(rows),
+        }
+    )
+
+
+def known(day: int) -> datetime:
+    return KNOWN + timedelta(days=day - 1, microseconds=7)
+
+
+def online(store: FeatureStore, *entities: tuple[int, str], view: FeatureView = PAIRS) -> list[dict[str, Any] | None]:
+    """What a server reads of `entities`."""
+
+    async def read() -> list[dict[str, Any] | None]:
+        reader = open_reader(store.online_url)
+        try:
+            keys = [EntityKeys(view.by).encode(entity) for entity in entities]
+            rows = await reader.read(view.pipeline, view.name, list(view.features), keys)
+            return [dict(rows[key]) if key in rows else None for key in keys]
+        finally:
+            await reader.close()
+
+    return asyncio.run(read())
+
+
+def registered(store: FeatureStore, view: FeatureView) -> Any:
+    """Feast's own feature view."""
+    with store.feast([view]) as feast:
+        return feast.get_feature_view(view.name)
+
+
+def states_online(store: FeatureStore, *views: str) -> dict[str, OnlineState]:
+    async def read() -> dict[str, OnlineState]:
+        reader = open_reader(store.online_url)
+        try:
+            return await read_states(reader, "rides", views)
+        finally:
+            await reader.close()
+
+    return asyncio.run(read())
+
+
+def test_a_server_reads_what_was_materialized(store: FeatureStore) -> None:
+    done = store.materialize(PAIRS, states(1, (1, "north", 2.5, 3.0), (-7, "süd", None, 0.0)), at=AT)
+
+    assert online(store, (1, "north"), (-7, "süd"), (1, "süd")) == [
+        {"mean": 2.5, "count": 3.0}, {"mean": None, "count": 0.0}, None,
+    ]  # fmt: skip
+    assert (done.written, done.removed) == (2, 0)
+
+
+def test_what_a_server_reads_is_what_feast_reads(store: FeatureStore) -> None:
+    rows = [(zone, area, zone / 7, None if zone % 3 else 1e300) for zone in range(-20, 20) for area in ("", "x" * 300)]
+    store.materialize(PAIRS, states(1, *rows), at=AT)
+    named = [f"{PAIRS.name}:mean", f"{PAIRS.name}:count"]
+    asked = [{"zone": zone, "area": area} for zone, area, *_ in rows]
+
+    with store.feast([PAIRS]) as feast:
+        said = feast.get_online_features(features=named, entity_rows=asked).to_dict()
+
+    ours = online(store, *((zone, area) for zone, area, *_ in rows))
+    assert [row and row["mean"] for row in ours] == said["mean"] == [row[2] for row in rows]
+    assert [row and row["count"] for row in ours] == said["count"]
+
+
+def test_the_state_says_which_partition_is_online_since_when(store: FeatureStore) -> None:
+    store.materialize(PAIRS, states(3, (1, "north", 2.5, 3.0)), at=AT)
+
+    state = OnlineState(
+        features=PAIRS.features, known_at=known(3), partition="2024-01-03", written_at=AT, entities=1
+    )  # fmt: skip
+    assert store.state(PAIRS) == state
+    assert states_online(store, PAIRS.name, "by_nobody") == {PAIRS.name: state}
+
+
+def test_before_anything_is_materialized_nothing_is_online(store: FeatureStore) -> None:
+    assert store.state(PAIRS) is None
+    if not store.online_url.startswith("sqlite"):
+        assert online(store, (1, "north")) == [None]
+        assert states_online(store, PAIRS.name) == {}
+
+
+def test_an_entity_without_value_in_the_newest_state_keeps_no_old_one(store: FeatureStore) -> None:
+    first = states(1, (1, "north", 2.5, 3.0), (2, "north", 9.0, 1.0))
+    store.materialize(PAIRS, first, at=AT)
+
+    done = store.materialize(PAIRS, pl.concat([first, states(2, (1, "north", 4.0, 5.0))]), at=AT)
+
+    assert (done.written, done.removed) == (1, 1)
+    gone = {"mean": None, "count": None}
+    assert online(store, (1, "north"), (2, "north")) == [{"mean": 4.0, "count": 5.0}, gone]
+
+
+def test_an_older_state_never_overwrites_a_newer_one(store: FeatureStore) -> None:
+    newer = store.materialize(PAIRS, states(5, (1, "north", 5.0, 5.0)), at=AT)
+
+    done = store.materialize(PAIRS, states(4, (1, "north", 4.0, 4.0), (3, "north", 4.0, 4.0)), at=AT)
+
+    assert done.state == newer.state
+    assert (done.written, done.removed) == (0, 0)
+    assert online(store, (1, "north"), (3, "north")) == [{"mean": 5.0, "count": 5.0}, None]
+
+
+def test_running_again_changes_nothing(store: FeatureStore) -> None:
+    first = store.materialize(PAIRS, states(1, (1, "north", 2.5, 3.0)), at=AT)
+
+    again = store.materialize(PAIRS, states(1, (1, "north", 2.5, 3.0)), at=AT + timedelta(days=1))
+
+    assert again.state == first.state
+    assert again.written == 0
+
+
+def test_a_correction_known_within_the_same_second_comes_online(store: FeatureStore) -> None:
+    first = states(1, (1, "north", 2.5, 3.0))
+    store.materialize(PAIRS, first, at=AT)
+    corrected = first.with_columns(pl.col("known_at") + timedelta(microseconds=1), mean=pl.lit(2.0))
+
+    store.materialize(PAIRS, pl.concat([first, corrected]), at=AT)
+
+    assert online(store, (1, "north")) == [{"mean": 2.0, "count": 3.0}]
+
+
+def test_values_of_another_declaration_are_forgotten_not_used(store: FeatureStore) -> None:
+    store.materialize(PAIRS, states(5, (1, "north", 5.0, 5.0), (2, "north", 5.0, 5.0)), at=AT)
+    changed = replace(PAIRS, features={"mean": "2a", "count": "1b"})
+
+    done = store.materialize(changed, states(4, (1, "north", 4.0, 4.0)), at=AT)
+
+    assert done.state.features == changed.features
+    assert online(store, (1, "north"), (2, "north")) == [{"mean": 4.0, "count": 4.0}, None]
+    assert registered(store, changed).tags[HASH] == changed.hash != PAIRS.hash
+
+
+def test_a_materialization_that_was_cut_short_is_mended_by_the_next(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = states(1, (1, "north", 1.0, 1.0))
+    store.materialize(PAIRS, first, at=AT)
+    second = states(2, (1, "north", 2.0, 2.0), (2, "north", 2.0, 2.0))
+    with monkeypatch.context() as cut:
+        cut.setattr("perennial.stores.feature_store._write_state", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            store.materialize(PAIRS, pl.concat([first, second]), at=AT)
+
+    state = store.state(PAIRS)
+    store.materialize(PAIRS, pl.concat([first, second, states(3, (1, "north", 3.0, 3.0))]), at=AT)
+
+    assert state is not None
+    assert state.known_at == known(1)  # who is cut short claims nothing
+    assert online(store, (1, "north"), (2, "north")) == [{"mean": 3.0, "count": 3.0}, {"mean": None, "count": None}]
+
+
+def test_two_views_and_two_pipelines_share_a_store(store: FeatureStore) -> None:
+    other = replace(PAIRS, features={"mean": "3a"}, by={"zone": "int32"})
+    walks = replace(PAIRS, pipeline="walks")
+    store.materialize(PAIRS, states(1, (1, "north", 1.0, 1.0)), at=AT)
+    store.materialize(other, states(1, (1, "north", 2.0, 2.0)).drop("area", "count"), at=AT)
+    store.materialize(walks, states(1, (1, "north", 3.0, 3.0)), at=AT)
+
+    assert online(store, (1, "north")) == [{"mean": 1.0, "count": 1.0}]
+    assert online(store, (1,), view=other) == [{"mean": 2.0}]
+    assert online(store, (1, "north"), view=walks) == [{"mean": 3.0, "count": 3.0}]
+    with store.feast([PAIRS, other]) as feast:
+        assert len(feast.list_feature_views()) == 3
+
+
+@pytest.mark.parametrize("scheme", ["redis", "postgresql"])
+def test_a_store_that_is_down_is_named_without_its_password(tmp_path: Path, scheme: str) -> None:
+    url = f"{scheme}://somebody:secret@127.0.0.1:{free_port()}/0"
+    store = FeatureStore(root=tmp_path, online_url=url)
+
+    with pytest.raises(OnlineStoreDown) as reading:
+        online(store, (1, "north"))
+    with pytest.raises(OnlineStoreDown) as writing:
+        store.materialize(PAIRS, states(1, (1, "north", 1.0, 1.0)), at=AT)
+
+    assert "secret" not in f"{reading.value}{writing.value}"
+    assert "online store" in str(reading.value)
+    assert "PERENNIAL_ONLINE_STORE" in str(writing.value)
+
+
+@pytest.mark.parametrize("url", ["mysql://somewhere", "online.db"])
+def test_an_address_of_no_known_store_is_refused(url: str) -> None:
+    for opening in (open_reader, online_config):
+        with pytest.raises(PerennialError, match="sqlite:///FILE, redis://"):
+            opening(url)
+
+
+def test_a_password_with_a_comma_or_digits_only_reaches_redis_whole() -> None:
+    address = online_config("rediss://user:0123@127.0.0.1:7000/2")["connection_string"]
+
+    assert address == (
+        '127.0.0.1:7000,db=2,socket_timeout=30,socket_connect_timeout=5,ssl=true,username="user",password="0123"'
+    )
+
+
+class TestOffline:
+    """Feast's own point-in-time join over the files."""
+
+    @pytest.fixture
+    def local(self, tmp_path: Path) -> FeatureStore:
+        store = FeatureStore(root=tmp_path / "feature_store", online_url=f"sqlite:///{tmp_path / 'online.db'}")
+        for day in range(1, 5):
+            rows = [(zone, "north", 10.0 * day + zone, float(day)) for zone in range(3) if (zone + day) % 3]
+            store.save_offline(PAIRS, f"2024-01-{day:02}", states(day, *rows))
+        return store
+
+    def test_a_row_sees_the_newest_value_known_at_its_own_time(self, local: FeatureStore) -> None:
+        before, after = known(2) - timedelta(microseconds=1), known(2)
+        rows = pl.DataFrame(
+            {"zone": pl.Series([0, 0, 9], dtype=pl.Int32), "area": ["north"] * 3, "t": [before, after, after]}
+        )
+        rows = rows.with_columns(pl.col("t").cast(pl.Datetime("us", "UTC")))
+
+        joined = local.join(rows, PAIRS, at="t")
+
+        assert joined["mean"].to_list() == [10.0, 20.0, None]
+        assert_frame_equal(joined.select(rows.columns), rows)
+
+    def test_a_row_before_all_values_stays_with_nulls(self, local: FeatureStore) -> None:
+        rows = pl.DataFrame(
+            {"zone": pl.Series([0, 0], dtype=pl.Int32), "area": ["north"] * 2, "t": [KNOWN - timedelta(9), known(4)]}
+        )
+
+        assert local.join(rows, PAIRS, at="t")["mean"].to_list() == [None, 40.0]
+
+    def test_saving_a_partition_again_writes_equal_bytes(self, local: FeatureStore) -> None:
+        path = local.save_offline(PAIRS, "2024-01-09", states(9, (1, "b", 1.0, 1.0), (1, "a", 2.0, 1.0)))
+        content = path.read_bytes()
+
+        assert local.save_offline(PAIRS, "2024-01-09", states(9, (1, "a", 2.0, 1.0), (1, "b", 1.0, 1.0))) == path
+        assert path.read_bytes() == content
+
+    def test_a_registry_of_an_older_declaration_is_brought_up_to_date(self, local: FeatureStore) -> None:
+        registered(local, PAIRS)
+        changed = replace(PAIRS, features={"mean": "2a", "count": "1b"})
+
+        view = registered(local, changed)
+
+        assert view.tags[HASH] == changed.hash
+        assert view.batch_source.path == str(local.folder(changed)) != str(local.folder(PAIRS))
