@@ -16,7 +16,19 @@ from perennial.objective import (
     ShareOfDecisions,
     ShareWithin,
 )
-from perennial.policies import Better, Gates, KofN, Late, Monitoring, NotWorse, Parity, Retraining, Slice, Windows
+from perennial.policies import (
+    Better,
+    Gates,
+    KofN,
+    Late,
+    Maturity,
+    Monitoring,
+    NotWorse,
+    Parity,
+    Retraining,
+    Slice,
+    Windows,
+)
 from perennial.schema import Column, Schema
 from perennial.sources import Csv, Files, env
 from perennial.time import Daily, Hourly, Monthly, days, hours

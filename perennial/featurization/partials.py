@@ -1,0 +1,156 @@
+"""Partials: what a partition's rows add to every window they may lie in, summed once for each entity and day.
+
+Any window's aggregate is put together from them, so that 28 days over a year read each row once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from perennial.errors import FeatureError
+from perennial.featurization.aggregates import Aggregate, entity_columns, groups_of
+from perennial.featurization.exact import LARGEST, limb_names, limbs_of
+from perennial.labels.labelling import label_known_at
+
+if TYPE_CHECKING:
+    from perennial.declaration import Pipeline
+
+WHEN = ("day", "known_at")
+
+
+def partial_rows(accepted: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
+    """The partials of `accepted` rows: partition, `by`, the entity, `day`, `known_at`, and sums of each value.
+
+    `day` is the local day of the event; `known_at` that of the row, or of its label where that is later
+    and a value reads the outcome: such a value's sums stand in a row of that time. Ordered by all of
+    these, so that equal rows make equal partials. Raises FeatureError for a number too large to add.
+    """
+    aggregates = pipeline.checked_aggregates
+    # No window is looked at before its partition's end, so that what was known earlier stands together.
+    ends = {key: pipeline.time.known_at(key) for key in accepted.get_column("partition").unique()}
+    end = pl.col("partition").replace_strict(ends, return_dtype=pl.Datetime("us", "UTC"))
+    on_time = pl.max_horizontal("known_at", end)
+    rows = accepted.select(
+        "partition",
+        *entity_columns(aggregates),
+        pl.col("event_time").dt.convert_time_zone(pipeline.time.timezone).dt.date().alias("day"),
+        on_time.alias("known_at"),
+        pl.max_horizontal(on_time, label_known_at(pipeline)).alias("_late"),
+        label_known_at(pipeline).is_not_null().alias("_labelled"),
+        *_values(aggregates),
+    )
+    _check_sizes(rows, aggregates, where=pipeline.name)
+    keys = ["partition", "by", *entity_columns(aggregates), *WHEN]
+    parts = [_grouped(rows, group, members) for group, members in groups_of(aggregates).items()]
+    return _complete(pl.concat(parts, how="diagonal_relaxed"), pipeline).sort(keys, nulls_last=True)
+
+
+def partial_schema(pipeline: Pipeline) -> pl.Schema:
+    """The columns of the partials table."""
+    aggregates = pipeline.checked_aggregates
+    types: dict[str, pl.DataType] = {"partition": pl.String(), "by": pl.String()}
+    types |= {name: pipeline.schema.polars[name] for name in entity_columns(aggregates)}
+    types |= {"day": pl.Date(), "known_at": pl.Datetime("us", "UTC")}
+    types |= {name: pl.Int64() for name in sum_columns(aggregates)}
+    types |= {name: pl.Float64() for name in end_columns(aggregates)}
+    return pl.Schema(types)
+
+
+def sum_columns(aggregates: Sequence[Aggregate]) -> list[str]:
+    """The integer columns that windows add up."""
+    found: list[str] = []
+    for value, hows in _uses(aggregates).items():
+        found.append(f"{value}_count")
+        if hows & {"mean", "sum", "share", "std"}:
+            found += limb_names(f"{value}_sum")
+        if "std" in hows:
+            found += limb_names(f"{value}_square")
+    return found
+
+
+def end_columns(aggregates: Sequence[Aggregate]) -> list[str]:
+    """The columns that hold a smallest or largest value."""
+    return [f"{value}_{end}" for value, hows in _uses(aggregates).items() for end in ("min", "max") if end in hows]
+
+
+def _uses(aggregates: Iterable[Aggregate]) -> dict[str, set[str]]:
+    """By value: how it is aggregated."""
+    uses: dict[str, set[str]] = {}
+    for aggregate in aggregates:
+        uses.setdefault(aggregate.value, set()).add(aggregate.how)
+    return uses
+
+
+def _values(aggregates: Sequence[Aggregate]) -> list[pl.Expr]:
+    """One column a value; what is no finite number is null and counts nothing."""
+    found: dict[str, pl.Expr] = {}
+    for aggregate in aggregates:
+        hows = {other.how for other in aggregates if other.value == aggregate.value}
+        if aggregate.expression is None:
+            value = pl.lit(1.0)
+        elif hows == {"count"}:
+            value = pl.when(aggregate.expression.is_not_null()).then(1.0)
+        else:
+            number = aggregate.expression.cast(pl.Float64)
+            value = pl.when(number.is_finite()).then(number)
+        found.setdefault(aggregate.value, value.alias(f"_{aggregate.value}"))
+    return list(found.values())
+
+
+def _check_sizes(rows: pl.DataFrame, aggregates: Sequence[Aggregate], *, where: str) -> None:
+    for value, hows in _uses(aggregates).items():
+        largest = LARGEST**0.5 if "std" in hows else LARGEST
+        found = rows.get_column(f"_{value}").abs().max()
+        if isinstance(found, float) and found >= largest:
+            raise FeatureError(
+                f"aggregate of {value!r} meets a number too large to add up exactly",
+                where=where,
+                found=f"{found:.4g}",
+                expected=f"numbers below {largest:.3g}",
+                hint="an expectation on the column quarantines such a row",
+            )
+
+
+def _grouped(rows: pl.DataFrame, group: str, members: Sequence[Aggregate]) -> pl.DataFrame:
+    """The partials of one entity: values known with the row, and values known with the label."""
+    known = rows.filter(pl.all_horizontal(pl.col(name).is_not_null() for name in members[0].by))
+    keys = ["partition", *members[0].by, *WHEN]
+    late = [member for member in members if member.late]
+    early = [member for member in members if not member.late]
+    labelled = known.filter("_labelled").with_columns(known_at="_late")
+    parts = [_summed(part, keys, used) for part, used in ((known, early), (labelled, late)) if used]
+    if len(parts) == 2:
+        together = pl.concat(parts, how="diagonal")
+        ends = [pl.col(name).min() if name.endswith("_min") else pl.col(name).max() for name in end_columns(members)]
+        parts = [together.group_by(keys).agg(*(pl.col(name).sum() for name in sum_columns(members)), *ends)]
+    return parts[0].with_columns(by=pl.lit(group))
+
+
+def _summed(rows: pl.DataFrame, keys: Sequence[str], members: Sequence[Aggregate]) -> pl.DataFrame:
+    columns: list[pl.Expr] = []
+    for value, hows in _uses(members).items():
+        number = pl.col(f"_{value}")
+        columns.append(number.is_not_null().cast(pl.Int64).alias(f"{value}_count"))
+        if hows & {"mean", "sum", "share", "std"}:
+            columns += limbs_of(number, f"{value}_sum")
+        if "std" in hows:
+            columns += limbs_of(number * number, f"{value}_square")
+    sums = [pl.col(column.meta.output_name()).sum() for column in columns]
+    ends = [pl.col(f"_{name[:-4]}").min().alias(name) for name in end_columns(members) if name.endswith("_min")]
+    ends += [pl.col(f"_{name[:-4]}").max().alias(name) for name in end_columns(members) if name.endswith("_max")]
+    summed = rows.with_columns(columns).group_by(keys).agg(*sums, *ends)
+    counted = pl.any_horizontal(pl.col(f"{value}_count") > 0 for value in _uses(members))
+    return summed.filter(counted)
+
+
+def _complete(partials: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
+    """Every column of the table: a sum of nothing is 0, an entity column of another entity null."""
+    schema = partial_schema(pipeline)
+    sums = sum_columns(pipeline.checked_aggregates)
+    absent = [pl.lit(None, dtype).alias(name) for name, dtype in schema.items() if name not in partials.columns]
+    return partials.with_columns(absent).select(
+        pl.col(name).fill_null(0) if name in sums else pl.col(name).cast(dtype) for name, dtype in schema.items()
+    )

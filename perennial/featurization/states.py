@@ -1,0 +1,189 @@
+"""States: what each aggregate was at the ends of partitions, as one could know it then.
+
+A state belongs to a partition's end T. The first becomes known at T + known_after; a correction of a
+row in its window that arrives before the next end makes a further state of T, known on arrival.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from perennial.featurization.aggregates import Aggregate, entity_columns, groups_of
+from perennial.featurization.exact import total_of
+from perennial.featurization.partials import end_columns, sum_columns
+from perennial.time import Calendar, Window
+
+if TYPE_CHECKING:
+    from perennial.declaration import Pipeline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """One moment at which the aggregates of a partition's end became known."""
+
+    partition: str
+    end: date
+    """The local day on which the partition ends; a window holds the whole days before it."""
+    known_at: datetime
+
+
+def states_of(pipeline: Pipeline, keys: Iterable[str], arrivals: Mapping[str, Iterable[datetime]]) -> list[State]:
+    """The states of the partitions `keys`, in order of time.
+
+    `arrivals` holds, by partition, the instants at which revisions of its rows became known.
+    """
+    calendar, found = pipeline.time, []
+    for key in sorted(set(keys)):
+        known_at, following = calendar.known_at(key), following_known_at(calendar, key)
+        changes = {at for source in window_keys(pipeline, key) for at in arrivals.get(source, ())}
+        further = sorted(at for at in changes if known_at < at and (following is None or at < following))
+        found += [State(partition=key, end=end_day(calendar, key), known_at=at) for at in (known_at, *further)]
+    return found
+
+
+def following_known_at(calendar: Calendar, key: str) -> datetime | None:
+    """When the partition after `key` is known, or None when `key` is the calendar's last."""
+    if calendar.end is not None and key >= calendar.end:
+        return None
+    return calendar.known_at(calendar.key_of(calendar.window(key).end))
+
+
+def end_day(calendar: Calendar, key: str) -> date:
+    """The local day on which partition `key` ends."""
+    return calendar.window(key).end.astimezone(ZoneInfo(calendar.timezone)).date()
+
+
+def window_keys(pipeline: Pipeline, key: str) -> tuple[str, ...]:
+    """The declared partitions whose rows may lie in the longest window that ends with `key`, oldest first."""
+    return _window_keys(pipeline.time, key, max(aggregate.days for aggregate in pipeline.checked_aggregates))
+
+
+@lru_cache(maxsize=16_384)
+def _window_keys(calendar: Calendar, key: str, days: int) -> tuple[str, ...]:
+    first = datetime.combine(end_day(calendar, key) - timedelta(days=days), time(), ZoneInfo(calendar.timezone))
+    # A row is at most `known_after` younger than the end of its partition.
+    start = first.astimezone(UTC) - calendar.known_after
+    return tuple(calendar.overlapping(Window(start=start, end=calendar.window(key).end)))
+
+
+def previous_key(pipeline: Pipeline, key: str) -> str | None:
+    """The declared partition before `key`, or None for the first."""
+    before = pipeline.time.preceding(key, 2)[0]
+    return before if before >= pipeline.time.start else None
+
+
+def state_rows(partials: pl.DataFrame, pipeline: Pipeline, states: Sequence[State]) -> pl.DataFrame:
+    """The aggregates of each entity in each of `states`, which are in order of time.
+
+    `partials` have two more columns: `since`, when the revision that they are part of was known, and
+    `until`, when the next one replaced it (null while none has). A row of nulls says that an entity has
+    left the windows since the state before.
+    """
+    aggregates = pipeline.checked_aggregates
+    parts = [_of_entity(partials, members, states) for members in groups_of(aggregates).values()]
+    blank = pl.DataFrame(schema=state_schema(pipeline))
+    found = pl.concat([blank, *parts], how="diagonal").select(blank.columns)
+    return found.sort(["partition", "known_at", "by", *entity_columns(aggregates)], nulls_last=True)
+
+
+def state_schema(pipeline: Pipeline) -> pl.Schema:
+    """The columns of the aggregates table: `partition`, `known_at`, `by`, entity columns, aggregates as Float32."""
+    aggregates = pipeline.checked_aggregates
+    entities = {name: pipeline.schema.polars[name] for name in entity_columns(aggregates)}
+    when = {"partition": pl.String(), "known_at": pl.Datetime("us", "UTC"), "by": pl.String()}
+    return pl.Schema(when | entities | {aggregate.name: pl.Float32() for aggregate in aggregates})
+
+
+def _of_entity(partials: pl.DataFrame, members: Sequence[Aggregate], states: Sequence[State]) -> pl.DataFrame:
+    """The states of one entity's aggregates."""
+    on, group = ["_state", *members[0].by], members[0].group
+    mine = partials.filter(pl.col("by") == group)
+    windows = []
+    for days in sorted({member.days for member in members}):
+        used = [member for member in members if member.days == days]
+        windows.append(_of_window(_placed(mine, days, states), members[0].by, used))
+    found = windows[0]
+    for window in windows[1:]:
+        found = found.join(window, on=on, how="full", coalesce=True)
+    valued = pl.any_horizontal(pl.col(member.name).is_not_null() for member in members)
+    stays = found.filter(valued).sort(*members[0].by, "_state")
+    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(-1) for name in members[0].by)
+    goes_on = same & (pl.col("_state").shift(-1) == pl.col("_state") + 1)
+    left = stays.filter(~goes_on.fill_null(value=False)).select(pl.col("_state") + 1, *members[0].by)
+    return _named(pl.concat([stays, left], how="diagonal"), states).with_columns(by=pl.lit(group))
+
+
+def _placed(partials: pl.DataFrame, days: int, states: Sequence[State]) -> pl.DataFrame:
+    """Each partial with the consecutive states it counts in: from `_first` up to before `_last`."""
+    ends = pl.Series([state.end for state in states], dtype=pl.Date)
+    known = pl.Series([state.known_at for state in states], dtype=pl.Datetime("us", "UTC"))
+    since = partials.select(pl.max_horizontal("known_at", "since")).to_series()
+    opened = ends.search_sorted(partials["day"], side="right").cast(pl.Int64)
+    closed = ends.search_sorted(partials["day"].dt.offset_by(f"{days}d"), side="right").cast(pl.Int64)
+    learnt = known.search_sorted(since, side="left").cast(pl.Int64)
+    replaced = known.search_sorted(partials["until"].fill_null(known[-1] + timedelta(days=1)), side="left").cast(
+        pl.Int64
+    )
+    placed = partials.with_columns(opened.alias("_first"), closed.alias("_last")).with_columns(
+        pl.max_horizontal("_first", learnt.alias("_learnt")).alias("_first"),
+        pl.min_horizontal("_last", replaced.alias("_replaced")).alias("_last"),
+    )
+    return placed.filter(pl.col("_first") < pl.col("_last"))
+
+
+def _of_window(placed: pl.DataFrame, by: Sequence[str], members: Sequence[Aggregate]) -> pl.DataFrame:
+    """The aggregates over one length of window, for each entity and each state that has rows of it.
+
+    A partial enters at its first state and leaves behind its last; integers make that exact, and bring the
+    running sums back to zero behind each entity.
+    """
+    on, sums, ends = [*by, "_state"], sum_columns(members), end_columns(members)
+    enters = placed.select(*by, pl.col("_first").alias("_state"), *sums)
+    leaves = placed.select(*by, pl.col("_last").alias("_state"), *(-pl.col(name) for name in sums))
+    changes = pl.concat([enters, leaves]).group_by(on).agg(pl.col(sums).sum()).sort(on)
+    totals = (
+        changes.with_columns(pl.col(sums).cum_sum(), pl.col("_state").shift(-1).alias("_next"))
+        .filter(pl.sum_horizontal(name for name in sums if name.endswith("_count")) > 0)
+        .with_columns(_state=pl.int_ranges("_state", "_next"))
+        .explode("_state")
+    )
+    if ends:
+        spread = placed.select(*by, pl.int_ranges("_first", "_last").alias("_state"), *ends).explode("_state")
+        reach = [pl.col(name).min() if name.endswith("_min") else pl.col(name).max() for name in ends]
+        totals = totals.join(spread.group_by(on).agg(reach), on=on, how="left")
+    return totals.select(*on, *(_value(member).cast(pl.Float32).alias(member.name) for member in members))
+
+
+def _value(member: Aggregate) -> pl.Expr:
+    """The number that the sums of a window make; null where it has none."""
+    count = pl.col(f"{member.value}_count")
+    if member.how in ("min", "max"):
+        return pl.col(f"{member.value}_{member.how}")
+    if member.how == "count":
+        return pl.when(count > 0).then(count)
+    total = total_of(f"{member.value}_sum")
+    if member.how == "sum":
+        return pl.when(count > 0).then(total)
+    if member.how != "std":
+        return pl.when(count > 0).then(total / count)
+    spread = (total_of(f"{member.value}_square") - total * total / count) / (count - 1)
+    return pl.when(count > 1).then(spread.clip(lower_bound=0.0).sqrt())
+
+
+def _named(found: pl.DataFrame, states: Sequence[State]) -> pl.DataFrame:
+    """`found` with the partition and the time of each state; what lies after the last is cut off."""
+    named = pl.DataFrame(
+        {
+            "_state": pl.Series(range(len(states)), dtype=pl.Int64),
+            "partition": [state.partition for state in states],
+            "known_at": pl.Series([state.known_at for state in states], dtype=pl.Datetime("us", "UTC")),
+        }
+    )
+    return found.join(named, on="_state", how="inner").drop("_state")

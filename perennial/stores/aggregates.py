@@ -1,0 +1,85 @@
+"""Aggregates: reads partials and states of entities from the lake, and gives rows what they could know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import polars as pl
+
+from perennial.declaration import Pipeline
+from perennial.featurization.lineage import sources_of
+from perennial.featurization.partials import partial_schema
+from perennial.featurization.point_in_time import join_point_in_time, visible_keys
+from perennial.featurization.states import previous_key, state_rows, state_schema, states_of
+from perennial.stores.operations import PartitionRecord
+from perennial.stores.tables import Tables
+
+_ALWAYS = datetime.min.replace(tzinfo=UTC)
+_UTC = pl.Datetime("us", "UTC")
+
+
+def compute_states(tables: Tables, pipeline: Pipeline, keys: Iterable[str]) -> pl.DataFrame:
+    """The rows of table `aggregates` of the partitions `keys`, from partials read once."""
+    wanted = sorted(set(keys))
+    standing = tables.standing(pipeline)
+    ends = {*wanted, *filter(None, (previous_key(pipeline, key) for key in wanted))}
+    sources = sorted({source for key in wanted for source in sources_of(standing, key)})
+    landed = tables.history(pipeline, "landed")
+    arrivals = {
+        source: [record.known_at for record in landed.get(source, {}).values() if record.known_at] for source in sources
+    }
+    partials = _partials(tables, pipeline, sources)
+    states = states_of(pipeline, ends, arrivals)
+    return state_rows(partials, pipeline, states).filter(pl.col("partition").is_in(wanted))
+
+
+def with_aggregates(tables: Tables, pipeline: Pipeline, rows: pl.DataFrame) -> pl.DataFrame:
+    """`rows` of table `accepted` with the aggregates that were known when each happened, and column `defaulted`.
+
+    Rows of a pipeline without aggregates are returned as they are.
+    """
+    if not pipeline.checked_aggregates:
+        return rows
+    return join_point_in_time(rows, read_states(tables, pipeline, visible_keys(pipeline, rows)), pipeline)
+
+
+def read_states(tables: Tables, pipeline: Pipeline, keys: Iterable[str]) -> pl.DataFrame:
+    """The rows of table `aggregates` of those of `keys` that are there."""
+    there = tables.records(pipeline, "aggregates")
+    found = [key for key in keys if key in there and there[key].status == "ok"]
+    blank = pl.DataFrame(schema=state_schema(pipeline))
+    return tables.read(pipeline, "aggregates", found).select(blank.columns) if found else blank
+
+
+def _partials(tables: Tables, pipeline: Pipeline, sources: Iterable[str]) -> pl.DataFrame:
+    """The partials of every revision of `sources` that stands, each with the time from and until which it holds."""
+    standing, landed = tables.standing(pipeline), tables.history(pipeline, "landed")
+    layers: list[dict[str, tuple[int, datetime, datetime | None]]] = []
+    for source in sources:
+        spans = _spans(landed.get(source, {}))
+        standing_spans = [span for span in spans if not standing.problem_with("partials", source, span[0])]
+        for layer, span in enumerate(standing_spans):
+            layers += [{}] if layer == len(layers) else []
+            layers[layer][source] = span
+    blank = pl.DataFrame(schema=dict(partial_schema(pipeline)) | {"since": _UTC, "until": _UTC})
+    return pl.concat([blank, *(_layer(tables, pipeline, layer).select(blank.columns) for layer in layers)])
+
+
+def _layer(tables: Tables, pipeline: Pipeline, spans: dict[str, tuple[int, datetime, datetime | None]]) -> pl.DataFrame:
+    rows = tables.read(pipeline, "partials", {source: number for source, (number, _, _) in spans.items()})
+    since = {source: at for source, (_, at, _) in spans.items()}
+    until = {source: at for source, (_, _, at) in spans.items()}
+    return rows.with_columns(
+        pl.col("partition").replace_strict(since, return_dtype=_UTC).alias("since"),
+        pl.col("partition").replace_strict(until, return_dtype=_UTC).alias("until"),
+    )
+
+
+def _spans(revisions: dict[int, PartitionRecord]) -> list[tuple[int, datetime, datetime | None]]:
+    """Each revision with the time from and until which it is the last one known; one without a time always was."""
+    known = {number: record.known_at or _ALWAYS for number, record in sorted(revisions.items())}
+    return [
+        (number, since, min((at for other, at in known.items() if other > number), default=None))
+        for number, since in known.items()
+    ]
