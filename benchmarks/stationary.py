@@ -14,7 +14,17 @@ import polars as pl
 
 from benchmarks.faults import Target
 from perennial import (
-    Column, Daily, Files, Label, Median, Pipeline, Regression, Schema, ShareWithin, Windows, col,
+    Column,
+    Daily,
+    Files,
+    Label,
+    Median,
+    Pipeline,
+    Regression,
+    Schema,
+    ShareWithin,
+    Windows,
+    col,
 )  # fmt: skip
 from pipelines.delivery_eta import delivery_eta
 from world.city import City
@@ -44,7 +54,7 @@ def shop_days(seed: int, count: int) -> list[pl.DataFrame]:
     import numpy as np
 
     rng = np.random.default_rng([seed, 1])
-    wander = {name: 0.0 for name in ("rows", "distance", "speed", "weather", "share", "evening", "missing")}
+    wander = dict.fromkeys(("rows", "distance", "speed", "weather", "share", "evening", "missing"), 0.0)
     found = []
     for number in range(count):
         day = SHOP.first + timedelta(days=number)
@@ -69,7 +79,10 @@ def _shop_day(day: date, wander: dict[str, float], rng: object) -> pl.DataFrame:
     rating = pl.Series(rng.choice(5, rows, p=[0.05, 0.1, 0.2, 0.35, 0.3]) + 1)
     unrated = pl.Series(rng.random(rows) < 0.2 + 0.01 * wander["missing"])
     midnight = pl.lit(datetime.combine(day, datetime.min.time())).cast(pl.Datetime("us"))
-    seconds = pl.Series((hour * 3600).astype(np.int64))
+    seconds, lasting = (
+        pl.lit(pl.Series((hour * 3600).astype(np.int64))),
+        pl.lit(pl.Series((minutes * 60).astype(np.int64))),
+    )
     return pl.DataFrame(
         {
             "sale": [f"{day:%Y%m%d}-{number:05d}" for number in range(rows)],
@@ -85,7 +98,7 @@ def _shop_day(day: date, wander: dict[str, float], rng: object) -> pl.DataFrame:
         }
     ).with_columns(
         sold_at=midnight + pl.duration(seconds=seconds),
-        done_at=midnight + pl.duration(seconds=seconds + pl.Series((minutes * 60).astype(np.int64))),
+        done_at=midnight + pl.duration(seconds=seconds + lasting),
     )
 
 
@@ -121,8 +134,8 @@ CITY = World(
     name="city",
     pipeline=delivery_eta,
     target=Target(
-        number="distance_km", other="temperature_c", related="open_orders", category="zone", key="order_id", event="ordered_at",
-        label_end="delivered_at",
+        number="distance_km", other="temperature_c", related="open_orders", category="zone", key="order_id",
+        event="ordered_at", label_end="delivered_at",
     ),
     first=date(2024, 1, 1),
     days=city_days,
@@ -131,7 +144,8 @@ SHOP = World(
     name="shop",
     pipeline=_declare_shop(),
     target=Target(
-        number="distance", other="speed", related="fare", category="zone", key="sale", event="sold_at", label_end="done_at"
+        number="distance", other="speed", related="fare", category="zone", key="sale", event="sold_at",
+        label_end="done_at",
     ),
     first=date(2021, 1, 1),
     days=shop_days,

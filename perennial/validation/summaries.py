@@ -7,7 +7,7 @@ missing. Columns of personal data give counts and no values; names are in the la
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import polars as pl
@@ -57,6 +57,8 @@ class Watched:
     unit: str | None = None
     categorical: bool = False
     """Whether shares of its values are kept."""
+    nullable: bool = False
+    """Whether a missing value is nothing unusual."""
 
 
 def watched_columns(pipeline: Pipeline) -> tuple[Watched, ...]:
@@ -99,35 +101,32 @@ def summarize_partitions(
     if quarantined is not None:
         parts.append(_quarantined(rows, quarantined))
     order = ["partition", "column", "statistic", "item"]
-    summary = pl.concat(part.select(SUMMARY_SCHEMA.names()).cast(SUMMARY_SCHEMA) for part in parts)  # type: ignore[arg-type]
+    summary = pl.concat(part.select(SUMMARY_SCHEMA.names()).cast(SUMMARY_SCHEMA) for part in parts)
     kept = summary.filter(pl.col("value").is_finite())
     return kept.with_columns(pl.col("value").round_sig_figs(DIGITS)).sort(order)
 
 
 def _watched(pipeline: Pipeline, name: str, kind: str) -> Watched:
     declared = pipeline.schema.columns[name]
-    feeds = name in pipeline.request_columns or name in pipeline.label.value.meta.root_names()
-    unit, value = declared.unit, pl.col(name)
-    if kind == "datetime":
-        hours = (value - pl.col(pipeline.time.event_time)).dt.total_seconds() / 3600
-        return Watched(name=name, role="time", value=hours, fractional=True, feeds_model=feeds, unit="hours after")
-    if declared.pii or (kind == "string" and list(pipeline.key) == [name]):
-        return Watched(name=name, role="key", value=value)
-    if kind in ("string", "bool"):
-        return Watched(
-            name=name, role="category", value=value.cast(pl.String), categorical=True, feeds_model=feeds, unit=unit
-        )
-    fractional = kind.startswith("float")
-    number = _finite(value) if fractional else value
-    return Watched(
+    value = pl.col(name)
+    common = Watched(
         name=name,
         role="number",
-        value=number.cast(pl.Float64),
-        fractional=fractional,
-        categorical=not fractional,
-        feeds_model=feeds,
-        unit=unit,
+        value=value,
+        feeds_model=name in pipeline.request_columns or name in pipeline.label.value.meta.root_names(),
+        unit=declared.unit,
+        nullable=declared.nullable,
     )
+    if kind == "datetime":
+        hours = (value - pl.col(pipeline.time.event_time)).dt.total_seconds() / 3600
+        return replace(common, role="time", value=hours, fractional=True, unit="hours after")
+    if declared.pii or (kind == "string" and list(pipeline.key) == [name]):
+        return replace(common, role="key")
+    if kind in ("string", "bool"):
+        return replace(common, role="category", value=value.cast(pl.String), categorical=True)
+    fractional = kind.startswith("float")
+    number = (_finite(value) if fractional else value).cast(pl.Float64)
+    return replace(common, value=number, fractional=fractional, categorical=not fractional)
 
 
 def _finite(value: pl.Expr) -> pl.Expr:
