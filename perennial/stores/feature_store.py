@@ -30,6 +30,14 @@ BATCH_ENTITIES = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """A state of the aggregates: at the end of which partition, and since when it was known."""
+
+    partition: str
+    known_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Materialized:
     """What one materialization of a view did."""
 
@@ -55,7 +63,7 @@ class FeatureStore:
 
     def save_offline(self, view: FeatureView, partition: str, states: pl.DataFrame) -> Path:
         """Keep the states of `view` at the end of `partition`: entity, features, known_at; equal rows, equal file."""
-        columns = [*view.by, *view.features, "known_at"]
+        columns = [*view.by, *(pl.col(name).cast(pl.Float64) for name in view.features), "known_at"]
         folder = self.folder(view)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{partition.replace(':', '-')}.parquet"
@@ -95,12 +103,12 @@ class FeatureStore:
         with self._repository([view]) as repository:
             return _read_state(repository, view)
 
-    def materialize(self, view: FeatureView, states: pl.DataFrame, *, at: datetime) -> Materialized:
-        """Bring the newest of `states` online: entity, features, known_at and partition.
+    def materialize(self, view: FeatureView, states: pl.DataFrame, newest: Moment, *, at: datetime) -> Materialized:
+        """Bring the state `newest` online, which may be one without any entity.
 
-        `states` holds every state known since the one that is online, that one with it: an entity that is
-        in one of them and not in the newest gets nulls. Running it again writes nothing, and an older
-        state never overwrites a newer one.
+        `states` holds the rows (entity, features, known_at) of every state known since the one that is
+        online, that one with it: an entity in one of them that is not in the newest gets nulls. Running it
+        again writes nothing, and an older state never overwrites a newer one.
         """
         with self._repository([view]) as repository, self._alone(view):
             online = _read_state(repository, view)
@@ -108,10 +116,7 @@ class FeatureStore:
                 repository.forget(view)
                 online = None
             repository.apply()
-            newest = states.get_column("known_at").max()
-            if not isinstance(newest, datetime):
-                return Materialized(state=online or OnlineState(features=dict(view.features)))
-            if online is not None and online.known_at is not None and online.known_at >= newest:
+            if online is not None and online.known_at is not None and online.known_at >= newest.known_at:
                 return Materialized(state=online)
             if online is None:
                 _write_state(repository, view, OnlineState(features=dict(view.features)), at)
@@ -137,20 +142,23 @@ class FeatureStore:
 
 
 def _bring_online(
-    repository: FeastRepository, view: FeatureView, states: pl.DataFrame, newest: datetime, at: datetime
+    repository: FeastRepository, view: FeatureView, states: pl.DataFrame, newest: Moment, at: datetime
 ) -> Materialized:
     """Write the values known at `newest`, then the nulls of who has none, then the state that says so."""
     by, features = list(view.by), list(view.features)
-    known = states.drop_nulls(by)
-    current = known.filter(pl.col("known_at") == newest).unique(by, keep="last", maintain_order=True)
+    known = states.drop_nulls(by).filter(pl.col("known_at") <= newest.known_at)
+    valued = pl.any_horizontal(pl.col(name).is_not_null() for name in features)
+    current = known.filter(pl.col("known_at") == newest.known_at, valued).with_columns(
+        pl.col(features).cast(pl.Float64)
+    )
     gone = known.select(by).unique(maintain_order=True).join(current, on=by, how="anti")
     for rows in (current, gone.with_columns(pl.lit(None, pl.Float64).alias(name) for name in features)):
         for batch in rows.select(*by, *features).iter_slices(BATCH_ENTITIES):
-            repository.write(view.name, batch, newest)
+            repository.write(view.name, batch, newest.known_at)
     state = OnlineState(
         features=dict(view.features),
-        known_at=newest,
-        partition=str(current.get_column("partition")[0]) if "partition" in current.columns else None,
+        known_at=newest.known_at,
+        partition=newest.partition,
         written_at=at,
         entities=current.height,
     )

@@ -15,7 +15,7 @@ from polars.testing import assert_frame_equal
 from perennial.errors import OnlineStoreDown, PerennialError
 from perennial.featurization.views import FeatureView
 from perennial.stores.feast_repository import HASH, online_config
-from perennial.stores.feature_store import FeatureStore
+from perennial.stores.feature_store import FeatureStore, Materialized, Moment
 from perennial.stores.online import OnlineState, open_reader, read_states
 from perennial.stores.online.encoding import EntityKeys
 from tests.servers import free_port
@@ -70,6 +70,18 @@ def states(day: int, *rows: tuple[int, str, float | None, float | None]) -> pl.D
     )
 
 
+def moment(partition: str, day: int) -> Moment:
+    return Moment(partition=partition, known_at=known(day))
+
+
+def materialize(
+    store: FeatureStore, rows: pl.DataFrame, view: FeatureView = PAIRS, *, at: datetime = AT
+) -> Materialized:
+    """Bring online what is newest in `rows`."""
+    newest = rows.sort("known_at").row(-1, named=True)
+    return store.materialize(view, rows, Moment(partition=newest["partition"], known_at=newest["known_at"]), at=at)
+
+
 def known(day: int) -> datetime:
     return KNOWN + timedelta(days=day - 1, microseconds=7)
 
@@ -107,7 +119,7 @@ def states_online(store: FeatureStore, *views: str) -> dict[str, OnlineState]:
 
 
 def test_a_server_reads_what_was_materialized(store: FeatureStore) -> None:
-    done = store.materialize(PAIRS, states(1, (1, "north", 2.5, 3.0), (-7, "süd", None, 0.0)), at=AT)
+    done = materialize(store, states(1, (1, "north", 2.5, 3.0), (-7, "süd", None, 0.0)))
 
     assert online(store, (1, "north"), (-7, "süd"), (1, "süd")) == [
         {"mean": 2.5, "count": 3.0}, {"mean": None, "count": 0.0}, None,
@@ -117,7 +129,7 @@ def test_a_server_reads_what_was_materialized(store: FeatureStore) -> None:
 
 def test_what_a_server_reads_is_what_feast_reads(store: FeatureStore) -> None:
     rows = [(zone, area, zone / 7, None if zone % 3 else 1e300) for zone in range(-20, 20) for area in ("", "x" * 300)]
-    store.materialize(PAIRS, states(1, *rows), at=AT)
+    materialize(store, states(1, *rows))
     named = [f"{PAIRS.name}:mean", f"{PAIRS.name}:count"]
     asked = [{"zone": zone, "area": area} for zone, area, *_ in rows]
 
@@ -130,7 +142,7 @@ def test_what_a_server_reads_is_what_feast_reads(store: FeatureStore) -> None:
 
 
 def test_the_state_says_which_partition_is_online_since_when(store: FeatureStore) -> None:
-    store.materialize(PAIRS, states(3, (1, "north", 2.5, 3.0)), at=AT)
+    materialize(store, states(3, (1, "north", 2.5, 3.0)))
 
     state = OnlineState(
         features=PAIRS.features, known_at=known(3), partition="2024-01-03", written_at=AT, entities=1
@@ -148,19 +160,29 @@ def test_before_anything_is_materialized_nothing_is_online(store: FeatureStore) 
 
 def test_an_entity_without_value_in_the_newest_state_keeps_no_old_one(store: FeatureStore) -> None:
     first = states(1, (1, "north", 2.5, 3.0), (2, "north", 9.0, 1.0))
-    store.materialize(PAIRS, first, at=AT)
+    materialize(store, first)
 
-    done = store.materialize(PAIRS, pl.concat([first, states(2, (1, "north", 4.0, 5.0))]), at=AT)
+    done = materialize(store, pl.concat([first, states(2, (1, "north", 4.0, 5.0))]))
 
     assert (done.written, done.removed) == (1, 1)
     gone = {"mean": None, "count": None}
     assert online(store, (1, "north"), (2, "north")) == [{"mean": 4.0, "count": 5.0}, gone]
 
 
-def test_an_older_state_never_overwrites_a_newer_one(store: FeatureStore) -> None:
-    newer = store.materialize(PAIRS, states(5, (1, "north", 5.0, 5.0)), at=AT)
+def test_a_state_without_any_entity_empties_the_view(store: FeatureStore) -> None:
+    first = states(1, (1, "north", 2.5, 3.0))
+    store.materialize(PAIRS, first, moment("2024-01-01", 1), at=AT)
 
-    done = store.materialize(PAIRS, states(4, (1, "north", 4.0, 4.0), (3, "north", 4.0, 4.0)), at=AT)
+    done = store.materialize(PAIRS, first, moment("2024-01-02", 2), at=AT)
+
+    assert (done.written, done.removed, done.state.known_at) == (0, 1, known(2))
+    assert online(store, (1, "north")) == [{"mean": None, "count": None}]
+
+
+def test_an_older_state_never_overwrites_a_newer_one(store: FeatureStore) -> None:
+    newer = materialize(store, states(5, (1, "north", 5.0, 5.0)))
+
+    done = materialize(store, states(4, (1, "north", 4.0, 4.0), (3, "north", 4.0, 4.0)))
 
     assert done.state == newer.state
     assert (done.written, done.removed) == (0, 0)
@@ -168,9 +190,9 @@ def test_an_older_state_never_overwrites_a_newer_one(store: FeatureStore) -> Non
 
 
 def test_running_again_changes_nothing(store: FeatureStore) -> None:
-    first = store.materialize(PAIRS, states(1, (1, "north", 2.5, 3.0)), at=AT)
+    first = materialize(store, states(1, (1, "north", 2.5, 3.0)))
 
-    again = store.materialize(PAIRS, states(1, (1, "north", 2.5, 3.0)), at=AT + timedelta(days=1))
+    again = materialize(store, states(1, (1, "north", 2.5, 3.0)), at=AT + timedelta(days=1))
 
     assert again.state == first.state
     assert again.written == 0
@@ -178,19 +200,19 @@ def test_running_again_changes_nothing(store: FeatureStore) -> None:
 
 def test_a_correction_known_within_the_same_second_comes_online(store: FeatureStore) -> None:
     first = states(1, (1, "north", 2.5, 3.0))
-    store.materialize(PAIRS, first, at=AT)
+    materialize(store, first)
     corrected = first.with_columns(pl.col("known_at") + timedelta(microseconds=1), mean=pl.lit(2.0))
 
-    store.materialize(PAIRS, pl.concat([first, corrected]), at=AT)
+    materialize(store, pl.concat([first, corrected]))
 
     assert online(store, (1, "north")) == [{"mean": 2.0, "count": 3.0}]
 
 
 def test_values_of_another_declaration_are_forgotten_not_used(store: FeatureStore) -> None:
-    store.materialize(PAIRS, states(5, (1, "north", 5.0, 5.0), (2, "north", 5.0, 5.0)), at=AT)
+    materialize(store, states(5, (1, "north", 5.0, 5.0), (2, "north", 5.0, 5.0)))
     changed = replace(PAIRS, features={"mean": "2a", "count": "1b"})
 
-    done = store.materialize(changed, states(4, (1, "north", 4.0, 4.0)), at=AT)
+    done = materialize(store, states(4, (1, "north", 4.0, 4.0)), changed)
 
     assert done.state.features == changed.features
     assert online(store, (1, "north"), (2, "north")) == [{"mean": 4.0, "count": 4.0}, None]
@@ -201,15 +223,15 @@ def test_a_materialization_that_was_cut_short_is_mended_by_the_next(
     store: FeatureStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = states(1, (1, "north", 1.0, 1.0))
-    store.materialize(PAIRS, first, at=AT)
+    materialize(store, first)
     second = states(2, (1, "north", 2.0, 2.0), (2, "north", 2.0, 2.0))
     with monkeypatch.context() as cut:
         cut.setattr("perennial.stores.feature_store._write_state", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            store.materialize(PAIRS, pl.concat([first, second]), at=AT)
+            materialize(store, pl.concat([first, second]))
 
     state = store.state(PAIRS)
-    store.materialize(PAIRS, pl.concat([first, second, states(3, (1, "north", 3.0, 3.0))]), at=AT)
+    materialize(store, pl.concat([first, second, states(3, (1, "north", 3.0, 3.0))]))
 
     assert state is not None
     assert state.known_at == known(1)  # who is cut short claims nothing
@@ -219,9 +241,9 @@ def test_a_materialization_that_was_cut_short_is_mended_by_the_next(
 def test_two_views_and_two_pipelines_share_a_store(store: FeatureStore) -> None:
     other = replace(PAIRS, features={"mean": "3a"}, by={"zone": "int32"})
     walks = replace(PAIRS, pipeline="walks")
-    store.materialize(PAIRS, states(1, (1, "north", 1.0, 1.0)), at=AT)
-    store.materialize(other, states(1, (1, "north", 2.0, 2.0)).drop("area", "count"), at=AT)
-    store.materialize(walks, states(1, (1, "north", 3.0, 3.0)), at=AT)
+    materialize(store, states(1, (1, "north", 1.0, 1.0)))
+    materialize(store, states(1, (1, "north", 2.0, 2.0)).drop("area", "count"), other)
+    materialize(store, states(1, (1, "north", 3.0, 3.0)), walks)
 
     assert online(store, (1, "north")) == [{"mean": 1.0, "count": 1.0}]
     assert online(store, (1,), view=other) == [{"mean": 2.0}]
@@ -238,7 +260,7 @@ def test_a_store_that_is_down_is_named_without_its_password(tmp_path: Path, sche
     with pytest.raises(OnlineStoreDown) as reading:
         online(store, (1, "north"))
     with pytest.raises(OnlineStoreDown) as writing:
-        store.materialize(PAIRS, states(1, (1, "north", 1.0, 1.0)), at=AT)
+        materialize(store, states(1, (1, "north", 1.0, 1.0)))
 
     assert "secret" not in f"{reading.value}{writing.value}"
     assert "online store" in str(reading.value)
@@ -260,6 +282,13 @@ def test_a_password_with_a_comma_or_digits_only_reaches_redis_whole() -> None:
     )
 
 
+def rows_at(*entities: tuple[int, datetime]) -> pl.DataFrame:
+    """Rows of zones in the north, each with its time."""
+    zones, times = zip(*entities, strict=True)
+    columns = {"zone": pl.Series(zones, dtype=pl.Int32), "t": pl.Series(times, dtype=pl.Datetime("us", "UTC"))}
+    return pl.DataFrame(columns).with_columns(area=pl.lit("north"))
+
+
 class TestOffline:
     """Feast's own point-in-time join over the files."""
 
@@ -273,10 +302,7 @@ class TestOffline:
 
     def test_a_row_sees_the_newest_value_known_at_its_own_time(self, local: FeatureStore) -> None:
         before, after = known(2) - timedelta(microseconds=1), known(2)
-        rows = pl.DataFrame(
-            {"zone": pl.Series([0, 0, 9], dtype=pl.Int32), "area": ["north"] * 3, "t": [before, after, after]}
-        )
-        rows = rows.with_columns(pl.col("t").cast(pl.Datetime("us", "UTC")))
+        rows = rows_at((0, before), (0, after), (9, after))
 
         joined = local.join(rows, PAIRS, at="t")
 
@@ -284,9 +310,7 @@ class TestOffline:
         assert_frame_equal(joined.select(rows.columns), rows)
 
     def test_a_row_before_all_values_stays_with_nulls(self, local: FeatureStore) -> None:
-        rows = pl.DataFrame(
-            {"zone": pl.Series([0, 0], dtype=pl.Int32), "area": ["north"] * 2, "t": [KNOWN - timedelta(9), known(4)]}
-        )
+        rows = rows_at((0, KNOWN - timedelta(days=9)), (0, known(4)))
 
         assert local.join(rows, PAIRS, at="t")["mean"].to_list() == [None, 40.0]
 
