@@ -25,6 +25,7 @@ from perennial import (
     Label,
     Late,
     Linear,
+    Maturity,
     Median,
     Monitoring,
     NotWorse,
@@ -85,6 +86,16 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     ("no number", {"gates": Gates(champion=NotWorse(confidence=math.nan))}, ["'gates.champion.confidence'", "nan"]),
     ("margin", {"gates": Gates(champion=NotWorse(margin=-0.1))}, ["'gates.champion.margin'", "-0.1", "margin >= 0"]),
     ("threshold", {"monitoring": Monitoring(drift_threshold=0.0)}, ["'monitoring.drift_threshold'", "0.0", "> 0"]),
+    (
+        "half mature",
+        {"label": replace(DECLARED.label, mature_after=Maturity(completeness=0.0))},
+        ["'label.mature_after.completeness'", "0.0", "0 < completeness <= 1"],
+    ),
+    (
+        "mature before",
+        {"label": replace(DECLARED.label, mature_after=timedelta(days=-1))},
+        ["'label.mature_after'", "a span after the partition's end"],
+    ),
     ("limit", {"slices": [Slice(name="s", where=col("items") > 1, limit=0)]}, ["'slices[s].limit'", "0", "limit > 0"]),
     (
         "slice over rows",

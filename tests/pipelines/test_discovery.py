@@ -32,7 +32,7 @@ def renamed(name: str) -> str:
 def test_finds_every_shipped_pipeline_by_name() -> None:
     found = discover()
 
-    assert [pipeline.name for pipeline in found.pipelines] == ["delivery_eta", "taxi_eta"]
+    assert [pipeline.name for pipeline in found.pipelines] == ["delivery_eta", "hotel_cancellation", "taxi_eta"]
     assert found.broken == ()
     assert found.named("taxi_eta").name == "taxi_eta"
 
@@ -77,7 +77,7 @@ def test_of_two_pipelines_of_one_name_the_first_loads_and_the_second_is_told(tmp
 
 
 def test_an_unknown_name_is_answered_with_those_there_are() -> None:
-    with pytest.raises(DeclarationError, match=r"no such pipeline, found 'pizza', expected delivery_eta, taxi_eta\."):
+    with pytest.raises(DeclarationError, match=r"no such pipeline, found 'pizza', expected delivery_eta, hotel_cancellation, taxi_eta\."):
         discover().named("pizza")
 
 
