@@ -17,7 +17,7 @@ from perennial.ingestion.revisions import Revision
 from perennial.stores.clock import Clock
 from perennial.stores.deliveries import Deliveries
 from perennial.stores.operations import PartitionRecord
-from perennial.stores.sources import SourceFiles
+from perennial.stores.sources import Sources
 from perennial.stores.tables import Outcome, Tables
 
 CHECK = "schema_is_known"
@@ -37,7 +37,7 @@ def build_landed(pipeline: Pipeline) -> dg.AssetsDefinition:
     )
     def landed(
         context: dg.AssetExecutionContext,
-        sources: dg.ResourceParam[SourceFiles],
+        sources: dg.ResourceParam[Sources],
         tables: dg.ResourceParam[Tables],
         clock: dg.ResourceParam[Clock],
     ) -> Iterator[dg.Output[None]]:
@@ -67,7 +67,7 @@ def build_landed(pipeline: Pipeline) -> dg.AssetsDefinition:
 
 
 def _land(
-    run: RangeRun, keys: list[str], sources: SourceFiles, tables: Tables, clock: Clock
+    run: RangeRun, keys: list[str], sources: Sources, tables: Tables, clock: Clock
 ) -> dict[str, tuple[LandedPartition, datetime]]:
     """Read and cast each of `keys`, with when it arrived; one that cannot be is blocked, beside what it held before."""
     ready: dict[str, tuple[LandedPartition, datetime]] = {}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from cli.session import Session
     from perennial.declaration import Pipeline
-    from perennial.stores.sources import SourceFiles
+    from perennial.stores.sources import Sources
     from perennial.stores.tables import Tables
 
 UNFINISHED = ".simulating"
@@ -51,11 +51,11 @@ def backfill_range(
     """Compute what is not up to date, show how it goes, and return why partitions are blocked."""
     from perennial.graph.backfill import problems_in
     from perennial.graph.ranges import keys_between, ranges_of
-    from perennial.stores.sources import SourceFiles
+    from perennial.stores.sources import Sources
     from resources.stores import open_tables
 
     keys = keys_between(pipeline.time, first, last, where=pipeline.name)
-    sources, tables = SourceFiles(home=session.home.root), open_tables(session.home)
+    sources, tables = Sources(home=session.home.root), open_tables(session.home)
     _simulate_if_empty(session, pipeline, last, sources, console)
 
     standing = tables.standing(pipeline)
@@ -69,7 +69,7 @@ def backfill_range(
     return {**blocked, **{f"run {number}": failure for number, failure in enumerate(failures, 1)}}
 
 
-def _simulate_if_empty(session: Session, pipeline: Pipeline, last: str, sources: SourceFiles, console: Console) -> None:
+def _simulate_if_empty(session: Session, pipeline: Pipeline, last: str, sources: Sources, console: Console) -> None:
     from datetime import timedelta
 
     from cli.simulate import simulate_source
@@ -86,7 +86,7 @@ def _simulate_if_empty(session: Session, pipeline: Pipeline, last: str, sources:
         unfinished.unlink(missing_ok=True)
 
 
-def _changed(pipeline: Pipeline, keys: Sequence[str], tables: Tables, sources: SourceFiles) -> list[str]:
+def _changed(pipeline: Pipeline, keys: Sequence[str], tables: Tables, sources: Sources) -> list[str]:
     """The keys whose file is not the one that landed."""
     landed = tables.records(pipeline, "landed")
     signatures = sources.signatures(pipeline, list(keys))
@@ -101,14 +101,14 @@ def _compute(
     from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
     from cli.session import actor
-    from perennial.graph.stages import DATA
+    from perennial.graph.stages import data_assets
     from resources.runs import run_assets
     from resources.tags import ACTOR, REASON
 
     failures: list[str] = []
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        bars = {dg.AssetKey([pipeline.name, name]): progress.add_task(name, total=total) for name in DATA}
+        bars = {dg.AssetKey([pipeline.name, name]): progress.add_task(name, total=total) for name in data_assets(pipeline)}
         for first, last in ranges:
             reason = f"backfill of {first} to {last}"
             result = run_assets(

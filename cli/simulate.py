@@ -37,10 +37,10 @@ def simulate_source(pipeline: Pipeline, until: date, *, home: Path, console: Con
     """Let the world of `pipeline` write its days up to `until`; what was written, and where."""
     from rich.progress import Progress
 
-    from perennial.stores.sources import SourceFiles
+    from perennial.stores.sources import Sources
 
     world = _world_of(pipeline)
-    folder = SourceFiles(home=home).folder(pipeline)
+    folder = Sources(home=home).folder(pipeline)
     first = date.fromisoformat(pipeline.time.start)
     with Progress(console=console) as progress:
         task = progress.add_task("simulate", total=max((until - first).days + 1, 0))

@@ -33,8 +33,11 @@ class Column:
 
     kind: Kind
     _: KW_ONLY
-    source: str | None = None
-    """Name in the source, where it differs from the declared one."""
+    source: str | pl.Expr | None = None
+    """Name in the source, where it differs from the declared one, or a row-wise expression of the source's columns.
+
+    Text becomes a time by a declared format: `source=col("date").str.to_datetime("%Y-%m-%d")`.
+    """
     unit: str | None = None
     meaning: str = ""
     nullable: bool = False
@@ -79,18 +82,21 @@ class Cast:
     notes: tuple[str, ...]
 
 
-def cast_partition(frame: pl.DataFrame, schema: Schema, *, where: str) -> Cast:
+def cast_partition(frame: pl.DataFrame, schema: Schema, *, where: str, is_text: bool = False) -> Cast:
     """`frame` with exactly the declared columns, in the declared order and types.
 
     Raises SchemaSkew when a column is missing or unexpected, or a value does not fit its declared
     type without loss: an integer outside its range, a fraction declared an integer, a text that is
-    no number. `where` names the pipeline and partition in the message.
+    no number. `where` names the pipeline and partition in the message. With `is_text` every value came
+    as text, as from CSV, and is read as what is declared.
     """
     _match_names(frame, schema, where=where)
-    notes: list[str] = [f"{name}: not declared, dropped" for name in frame.columns if name not in _source_names(schema)]
+    read = _source_names(schema)
+    notes: list[str] = [f"{name}: not declared, dropped" for name in frame.columns if name not in read]
+    typed = _typed(frame, schema, where=where) if is_text else frame
     series: list[pl.Series] = []
     for name, column in schema.columns.items():
-        raw = frame.get_column(column.source or name)
+        raw = _raw(typed, name, column, where=where)
         wanted = POLARS_TYPES[column.kind]
         if raw.dtype != wanted:
             notes.append(f"{name}: {_type_name(raw.dtype)} to {_type_name(wanted)}")
@@ -98,21 +104,96 @@ def cast_partition(frame: pl.DataFrame, schema: Schema, *, where: str) -> Cast:
     return Cast(frame=pl.DataFrame(series), notes=tuple(notes))
 
 
-def _source_names(schema: Schema) -> dict[str, str]:
-    return {column.source or name: name for name, column in schema.columns.items()}
+def declared_column(frame: pl.DataFrame, schema: Schema, name: str, *, where: str, is_text: bool = False) -> pl.Series:
+    """One declared column of `frame`, as `cast_partition` would give it, whatever the others hold."""
+    column = schema.columns[name]
+    needed = _reads(name, column)
+    missing = [one for one in needed if one not in frame.columns]
+    if missing:
+        raise _missing(missing, frame, where=where)
+    frame = frame.select(needed)
+    typed = _typed(frame, schema, where=where) if is_text else frame
+    return _cast_column(
+        _raw(typed, name, column, where=where), POLARS_TYPES[column.kind], column=name, where=where
+    ).alias(name)
+
+
+def _raw(frame: pl.DataFrame, name: str, column: Column, *, where: str) -> pl.Series:
+    """What the source says of a declared column, before it is cast."""
+    if not isinstance(column.source, pl.Expr):
+        return frame.get_column(column.source or name)
+    try:
+        return frame.select(column.source.alias(name)).to_series()
+    except pl.exceptions.PolarsError as error:
+        raise SchemaSkew(
+            f"column {name!r} cannot be computed",
+            where=where,
+            found=str(error).splitlines()[0],
+            expected=str(column.source),
+            hint="look at the source's values, or mend Column(source=...)",
+        ) from error
+
+
+def _typed(frame: pl.DataFrame, schema: Schema, *, where: str) -> pl.DataFrame:
+    """Text columns as the kind under which they are declared; times stay text for expressions to read."""
+    found: list[pl.Series] = []
+    for name, column in schema.columns.items():
+        source = name if column.source is None else column.source
+        if isinstance(source, pl.Expr) or source not in frame.columns or column.kind == "string":
+            continue
+        raw = frame.get_column(source)
+        if raw.dtype == pl.String and column.kind == "datetime":
+            raise SchemaSkew(
+                f"column {name!r} is text",
+                where=where,
+                found=_example(raw),
+                expected="a time",
+                hint=f'declare its format: Column("datetime", source=col("{source}").str.to_datetime("%Y-%m-%d"))',
+            )
+        found.append(_read_text(raw, column.kind, column=name, where=where) if raw.dtype == pl.String else raw)
+    return frame.with_columns(found)
+
+
+def _read_text(raw: pl.Series, kind: Kind, *, column: str, where: str) -> pl.Series:
+    """A text column as numbers or truth values; SchemaSkew where one is none."""
+    text = raw.str.strip_chars()
+    if kind == "bool":
+        words = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+        read = text.str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
+    else:
+        read = text.cast(pl.Float64, strict=False)
+        whole = text.cast(pl.Int64, strict=False)
+        if kind in ("int32", "int64") and not (whole.is_null() & read.is_not_null()).any():
+            read = whole
+    lost = raw.is_not_null() & read.is_null()
+    if lost.any():
+        row = lost.arg_true()[0]
+        raise SchemaSkew(
+            f"column {column!r} holds {_short(raw[row])} (row {row}) and {int(lost.sum()) - 1} more that do not fit",
+            where=where,
+            found="text",
+            expected=kind,
+            hint="texts that stand for no value are declared: Csv(null_values=('NULL',))",
+        )
+    return read
+
+
+def _reads(name: str, column: Column) -> list[str]:
+    """The source's columns that a declared one is made from."""
+    if isinstance(column.source, pl.Expr):
+        return column.source.meta.root_names()
+    return [column.source or name]
+
+
+def _source_names(schema: Schema) -> list[str]:
+    return list(dict.fromkeys(read for name, column in schema.columns.items() for read in _reads(name, column)))
 
 
 def _match_names(frame: pl.DataFrame, schema: Schema, *, where: str) -> None:
     declared = _source_names(schema)
     missing = [name for name in declared if name not in frame.columns]
     if missing:
-        raise SchemaSkew(
-            f"column {_list(missing)} is missing",
-            where=where,
-            found=f"columns {_list(frame.columns)}",
-            expected=f"column {_list(missing)}",
-            hint="if the source renamed it, give the new name as Column(source=...)",
-        )
+        raise _missing(missing, frame, where=where)
     extra = [name for name in frame.columns if name not in declared]
     if extra and not schema.allow_additional:
         raise SchemaSkew(
@@ -122,6 +203,16 @@ def _match_names(frame: pl.DataFrame, schema: Schema, *, where: str) -> None:
             expected=f"only {_list(declared)}",
             hint="declare it, or set Schema(..., allow_additional=True) to drop what is not declared",
         )
+
+
+def _missing(missing: list[str], frame: pl.DataFrame, *, where: str) -> SchemaSkew:
+    return SchemaSkew(
+        f"column {_list(missing)} is missing",
+        where=where,
+        found=f"columns {_list(frame.columns)}",
+        expected=f"column {_list(missing)}",
+        hint="if the source renamed it, give the new name as Column(source=...)",
+    )
 
 
 def _cast_column(raw: pl.Series, wanted: pl.DataType, *, column: str, where: str) -> pl.Series:
@@ -143,7 +234,7 @@ def _cast_column(raw: pl.Series, wanted: pl.DataType, *, column: str, where: str
     if lost.any():
         row = lost.arg_true()[0]
         raise SchemaSkew(
-            f"column {column!r} holds {raw[row]!r} (row {row}) and {int(lost.sum()) - 1} more that do not fit",
+            f"column {column!r} holds {_short(raw[row])} (row {row}) and {int(lost.sum()) - 1} more that do not fit",
             where=where,
             found=_type_name(raw.dtype),
             expected=_type_name(wanted),
@@ -168,7 +259,13 @@ def _comparable(found: pl.DataType, wanted: pl.DataType) -> bool:
 
 def _example(raw: pl.Series) -> str:
     values = raw.drop_nulls()
-    return repr(values[0]) if len(values) else "null"
+    return _short(values[0]) if len(values) else "null"
+
+
+def _short(value: object) -> str:
+    """`value` for a message: a text may be a megabyte long."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}... ({len(text):,} characters)"
 
 
 def _type_name(dtype: pl.DataType) -> str:

@@ -17,7 +17,7 @@ from perennial.stores.clock import Clock
 from perennial.stores.code import Code
 from perennial.stores.lakehouse import Lakehouse
 from perennial.stores.operations import Operations
-from perennial.stores.sources import SourceFiles
+from perennial.stores.sources import Sources
 from perennial.stores.tables import Tables
 from perennial.stores.tracking import Tracking
 
@@ -39,7 +39,7 @@ STORES: Mapping[str, Callable[[Home], Any]] = {
     "home": lambda home: home,
     "operations": open_operations,
     "tables": open_tables,
-    "sources": lambda home: SourceFiles(home=home.root),
+    "sources": lambda home: Sources(home=home.root),
     "artifacts": lambda home: Artifacts(home.artifacts),
     "bundles": lambda home: BundleStore(home.bundles),
     "tracking": lambda home: Tracking(uri=home.mlflow_url, spool=home.tracking, public_url=home.mlflow_ui),

@@ -6,11 +6,11 @@ import dagster as dg
 
 from perennial.declaration import Pipeline
 from perennial.errors import SourceError
-from perennial.graph.stages import DATA
+from perennial.graph.stages import data_assets
 from perennial.ingestion.arrivals import Arrived, find_arrived, fingerprint
 from perennial.stores.clock import Clock
 from perennial.stores.operations import PartitionRecord
-from perennial.stores.sources import SourceFiles
+from perennial.stores.sources import Sources
 from perennial.stores.tables import Tables
 from resources.tags import partition_tags, reason_tag
 from sensors.automation import keys_of
@@ -19,7 +19,7 @@ from sensors.progress import keys_under_way, next_attempt, runs_of
 
 def build_arrivals(pipeline: Pipeline) -> dg.SensorDefinition:
     """Build the arrivals sensor of `pipeline`."""
-    assets = keys_of(pipeline, DATA)
+    assets = keys_of(pipeline, data_assets(pipeline))
 
     @dg.sensor(
         name=f"{pipeline.name}_arrivals",
@@ -31,7 +31,7 @@ def build_arrivals(pipeline: Pipeline) -> dg.SensorDefinition:
     )
     def arrivals(
         context: dg.SensorEvaluationContext,
-        sources: dg.ResourceParam[SourceFiles],
+        sources: dg.ResourceParam[Sources],
         tables: dg.ResourceParam[Tables],
         clock: dg.ResourceParam[Clock],
     ) -> dg.SensorResult | dg.SkipReason:

@@ -19,7 +19,7 @@ from perennial.featurization.expressions import featurize_rows
 from perennial.ingestion.landing import land
 from perennial.settings import Home, find_home
 from perennial.stores.lakehouse import Lakehouse
-from perennial.stores.sources import SourceFiles
+from perennial.stores.sources import Sources
 from perennial.validation.verdicts import judge_partitions, split_rows
 from pipelines.discovery import discover
 
@@ -34,13 +34,11 @@ def main(name: str, first: str, last: str) -> None:
 
 def compute(pipeline: Pipeline, home: Home, keys: Sequence[str]) -> dict[str, pl.DataFrame]:
     """Write the four tables and return their rows."""
-    sources, lakehouse = SourceFiles(home=home.root), Lakehouse(root=home.lake)
+    sources, lakehouse = Sources(home=home.root), Lakehouse(root=home.lake)
     read = (sources.read(pipeline, key, fetched_at=datetime.now(UTC)) for key in keys)
     landed = pl.concat([land(pipeline, arrival).frame for arrival in read])
     split = split_rows(landed, pipeline.judged, pipeline.time)
-    blocked = [
-        v.partition for v in judge_partitions(split, pipeline.judged, partitions=keys).values() if v.blocked
-    ]
+    blocked = [v.partition for v in judge_partitions(split, pipeline.judged, partitions=keys).values() if v.blocked]
     if blocked:
         raise RuntimeError(f"{pipeline.name}: blocked {blocked}")
     features = featurize_rows(split.accepted, pipeline)

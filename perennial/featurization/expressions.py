@@ -36,12 +36,12 @@ ALLOWED_FAMILIES: dict[str, frozenset[str] | None] = {
     "TemporalExpr": frozenset(
         """Year IsoYear Quarter Month Week WeekDay Day OrdinalDay Hour Minute Second Date Time TotalDays
         TotalHours TotalMinutes TotalSeconds TotalMilliseconds TotalMicroseconds DaysInMonth IsLeapYear
-        MonthStart MonthEnd Truncate Round""".split()
+        MonthStart MonthEnd Truncate Round Duration DatetimeFunction""".split()
     ),
     "StringExpr": frozenset(
         """Lowercase Uppercase LenBytes LenChars StripChars StripCharsStart StripCharsEnd StripPrefix
         StripSuffix StartsWith EndsWith Contains Slice Head Tail ConcatHorizontal Replace ZFill PadStart
-        PadEnd""".split()
+        PadEnd Strptime""".split()
     ),
     "Trigonometry": None,
     "Pow": None,
@@ -106,8 +106,12 @@ def _blank_row(schema: tuple[tuple[str, pl.DataType], ...]) -> pl.DataFrame:
 
 
 def featurize_rows(accepted: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
-    """The rows of the features table: key, partition, both times, and one column a feature."""
-    kept = [pl.col(name) for name in (*pipeline.key, "partition", "event_time", "known_at")]
+    """The rows of the features table: key, partition, both times, and one column a feature.
+
+    Of a pipeline with aggregates, `accepted` is joined with them, and `defaulted` names those at their default.
+    """
+    marks = ["defaulted"] if pipeline.aggregates else []
+    kept = [pl.col(name) for name in (*pipeline.key, "partition", "event_time", "known_at", *marks)]
     return select_features(accepted, [*kept, *selection(pipeline.checked_features)])
 
 
@@ -201,6 +205,8 @@ def _function_problems(function: Any) -> Iterator[str]:
         return
     allowed = ALLOWED_FAMILIES[name]
     member = function[name]
+    if isinstance(member, dict) and not member.get("Strptime", [None, {"format": "declared"}])[1].get("format"):
+        yield "a time of no declared format (Polars would guess it from the first rows)"
     member = member if isinstance(member, str) else next(iter(member))
     if allowed is not None and member not in allowed:
         yield f"function {name}.{member}"

@@ -46,7 +46,7 @@ class Arrival:
             return
         try:
             yield from self.rows.collect_batches(chunk_size=size, maintain_order=True)
-        except pl.exceptions.PolarsError as error:
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             damaged = SourceError(
                 "the source's file is damaged", where=self.partition, found=str(error).splitlines()[0], expected=self.uri
             )

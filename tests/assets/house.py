@@ -19,9 +19,9 @@ import pytest
 from assets.pipeline import build_assets
 from perennial.content import content_hash
 from perennial.declaration import Pipeline
-from perennial.graph.stages import DATA
+from perennial.graph.stages import DATA, data_assets
 from perennial.settings import Home, home_at
-from perennial.stores.sources import SourceFiles
+from perennial.stores.sources import Sources
 from perennial.stores.tables import Tables
 from pipelines.delivery_eta import delivery_eta
 from resources.instance import open_instance
@@ -51,8 +51,8 @@ class House:
         return open_tables(self.home)
 
     @property
-    def sources(self) -> SourceFiles:
-        return SourceFiles(home=self.home.root, environment=self.environment or {})
+    def sources(self) -> Sources:
+        return Sources(home=self.home.root, environment=self.environment or {})
 
     def declared_as(self, **changes: Any) -> House:
         """The same home under a changed declaration."""
@@ -66,7 +66,7 @@ class House:
             return run_assets(
                 self.instance,
                 self.definitions,
-                [self.key(name) for name in names or DATA],
+                [self.key(name) for name in names or data_assets(self.pipeline)],
                 keys,
                 tags=tags or {},
             )
@@ -130,5 +130,5 @@ def copy_of(template: Path, root: Path, *, pipeline: Pipeline = delivery_eta) ->
 
 def simulate_days(root: Path, first: str, last: str, **city: Any) -> None:
     """Let the city write its files where `delivery_eta` reads them."""
-    folder = SourceFiles(home=root, environment={}).folder(delivery_eta)
+    folder = Sources(home=root, environment={}).folder(delivery_eta)
     simulate(folder, date.fromisoformat(first), date.fromisoformat(last), **city)

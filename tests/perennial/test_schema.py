@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.errors import SchemaSkew
-from perennial.schema import Column, Schema, cast_partition
+from perennial.schema import Column, Schema, cast_partition, declared_column
 
 ZONES = Schema({"zone": Column("int32", source="PULocationID"), "fee": Column("float64")})
 
@@ -87,3 +87,72 @@ def test_a_float_declared_an_integer_lands_only_when_whole(values: list[float | 
     else:
         assert whole
         assert landed == values
+
+
+BOOKED = Schema(
+    {
+        "guests": Column("int32"),
+        "price": Column("float64", source="adr"),
+        "cancelled": Column("bool"),
+        "booked_on": Column(
+            "datetime", source=pl.col("day").str.to_datetime("%Y-%B-%d") - pl.duration(days=pl.col("guests"))
+        ),
+    },
+    allow_additional=True,
+)
+
+
+def texts(**columns: object) -> pl.DataFrame:
+    rows = {"guests": ["2", " 007 "], "adr": ["75.50", None], "cancelled": ["0", "True"]}
+    return pl.DataFrame(rows | {"day": ["2015-July-3", "2016-May-31"], "note": ["x", "y"]} | columns)
+
+
+def test_text_is_read_as_what_is_declared_and_a_column_is_computed_from_others() -> None:
+    cast = cast_partition(texts(), BOOKED, where="hotel", is_text=True)
+
+    assert cast.frame.schema == BOOKED.polars
+    assert cast.frame.rows() == [(2, 75.5, False, datetime(2015, 7, 1)), (7, None, True, datetime(2016, 5, 24))]
+    assert "note: not declared, dropped" in cast.notes
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (texts(guests=["2", "two"]), ["'guests' holds 'two' (row 1)", "int32", "null_values"]),
+        (texts(guests=["2", "2.5"]), ["'guests' holds 2.5 (row 1)"]),
+        (texts(guests=["2", str(2**31)]), ["'guests' holds 2147483648 (row 1)"]),
+        (texts(cancelled=["no", "1"]), ["'cancelled' holds 'no' (row 0)", "bool"]),
+        (texts(day=["2015-July-3", "31.5.2016"]), ["'booked_on' cannot be computed", "31.5.2016"]),
+        (texts(adr=["x" * 1_000_000, None]), ["(1,000,002 characters)"]),
+        (texts().drop("day"), ["'day' is missing"]),
+    ],
+)
+def test_text_that_is_not_what_is_declared_stops_the_partition(rows: pl.DataFrame, words: list[str]) -> None:
+    with pytest.raises(SchemaSkew) as caught:
+        cast_partition(rows, BOOKED, where="hotel 2016-05", is_text=True)
+
+    assert len(str(caught.value)) < 1_000
+    for word in ["hotel 2016-05", *words]:
+        assert word in str(caught.value)
+
+
+def test_a_time_in_text_needs_its_format_declared() -> None:
+    with pytest.raises(SchemaSkew, match=r"'at' is text, found '2015-07-01'.*to_datetime"):
+        cast_partition(
+            pl.DataFrame({"at": ["2015-07-01"]}), Schema({"at": Column("datetime")}), where="x", is_text=True
+        )
+
+
+def test_text_in_a_typed_file_stays_another_type() -> None:
+    with pytest.raises(SchemaSkew, match="'guests' has another type"):
+        cast_partition(texts(), BOOKED, where="hotel")
+
+
+def test_one_declared_column_is_read_whatever_the_others_hold() -> None:
+    rows = texts(adr=["free", "free"])
+
+    column = declared_column(rows, BOOKED, "booked_on", where="x", is_text=True)
+
+    assert column.to_list() == [datetime(2015, 7, 1), datetime(2016, 5, 24)]
+    with pytest.raises(SchemaSkew, match="'day' is missing"):
+        declared_column(rows.drop("day"), BOOKED, "booked_on", where="x", is_text=True)

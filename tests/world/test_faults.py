@@ -26,7 +26,7 @@ def pipeline() -> Pipeline:
 def split(pipeline: Pipeline, day: date, told: pl.DataFrame) -> Split:
     fetched_at = pipeline.time.known_at(day.isoformat())
     arrival = Arrival(
-        partition=day.isoformat(), frame=told, uri="", sha256="", size=0, signature="", fetched_at=fetched_at
+        partition=day.isoformat(), rows=told, uri="", sha256="", size=0, signature="", fetched_at=fetched_at
     )
     landed = land(pipeline, arrival)
     assert landed.notes == ()

@@ -36,6 +36,7 @@ def declare(*expressions: pl.Expr) -> tuple[Feature, ...]:
         (pl.col("d").map_batches(lambda values: values).alias("f"), "a Python function"),
         (pl.col("d").sum().over("s").alias("f"), "a window"),
         (pl.col("d").shift(1).alias("f"), "function Shift"),
+        (pl.col("s").str.to_datetime().dt.year().alias("f"), "a time of no declared format"),
         (pl.col("d").rolling_mean(3).alias("f"), "function RollingExpr"),
         (pl.col("d").rank().alias("f"), "function Rank"),
         (pl.col("d").cum_sum().alias("f"), "function CumSum"),

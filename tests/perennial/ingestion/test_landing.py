@@ -24,7 +24,7 @@ AT = datetime(2026, 11, 21, tzinfo=UTC)
 def arrival(frame: pl.DataFrame = ROWS, *, partition: str = DAY, fetched_at: datetime = AT) -> Arrival:
     return Arrival(
         partition=partition,
-        frame=frame,
+        rows=frame,
         uri="file:///orders.parquet",
         sha256="ab",
         size=9,

@@ -37,7 +37,7 @@ def raw() -> pl.DataFrame:
             PIPELINE,
             Arrival(
                 partition=day,
-                frame=told_orders(city, date.fromisoformat(day)),
+                rows=told_orders(city, date.fromisoformat(day)),
                 uri="",
                 sha256="",
                 size=1,

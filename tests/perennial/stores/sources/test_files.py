@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,11 +11,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from perennial.errors import SourceError
-from perennial.stores.sources import SourceFiles
+from perennial.stores.sources import Sources
 from pipelines.delivery_eta import delivery_eta
 from pipelines.taxi_eta import taxi_eta
 
@@ -23,20 +22,20 @@ ROWS = pl.DataFrame({"order_id": ["a", "b"]})
 
 
 @pytest.fixture
-def sources(tmp_path: Path) -> SourceFiles:
+def sources(tmp_path: Path) -> Sources:
     (tmp_path / "files").mkdir()
     environment = {"DELIVERY_ETA_SOURCE": str(tmp_path / "files"), "TAXI_ETA_SOURCE": str(tmp_path / "taxi")}
-    return SourceFiles(home=tmp_path, environment=environment)
+    return Sources(home=tmp_path, environment=environment)
 
 
-def failure(sources: SourceFiles, partition: str, pipeline: object = delivery_eta) -> str:
+def failure(sources: Sources, partition: str, pipeline: object = delivery_eta) -> str:
     with pytest.raises(SourceError) as caught:
         sources.read(pipeline, partition, fetched_at=AT)  # type: ignore[arg-type]
     assert caught.value.expected
     return str(caught.value)
 
 
-def test_reads_a_partition_with_its_provenance(sources: SourceFiles) -> None:
+def test_reads_a_partition_with_its_provenance(sources: Sources) -> None:
     path = sources.path(delivery_eta, "2024-01-05")
     ROWS.write_parquet(path)
 
@@ -51,7 +50,7 @@ def test_reads_a_partition_with_its_provenance(sources: SourceFiles) -> None:
 
 
 def test_the_folder_defaults_to_the_home_and_taxi_files_need_one(tmp_path: Path) -> None:
-    bare = SourceFiles(home=tmp_path, environment={})
+    bare = Sources(home=tmp_path, environment={})
 
     assert bare.folder(delivery_eta) == tmp_path / "world" / "delivery_eta"
     message = failure(bare, "2023-02", taxi_eta)
@@ -59,14 +58,14 @@ def test_the_folder_defaults_to_the_home_and_taxi_files_need_one(tmp_path: Path)
         assert word in message
 
 
-def test_a_folder_that_is_not_there(sources: SourceFiles, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there(sources: Sources, tmp_path: Path) -> None:
     message = failure(sources, "2023-02", taxi_eta)
 
     for word in ("taxi_eta 2023-02", "folder is not there", str(tmp_path / "taxi"), "green_tripdata_2023-02.parquet"):
         assert word in message
 
 
-def test_a_month_that_is_not_there(sources: SourceFiles, tmp_path: Path) -> None:
+def test_a_month_that_is_not_there(sources: Sources, tmp_path: Path) -> None:
     (tmp_path / "taxi").mkdir()
     message = failure(sources, "2023-02", taxi_eta)
 
@@ -78,39 +77,35 @@ def test_a_month_that_is_not_there(sources: SourceFiles, tmp_path: Path) -> None
     ("content", "found"),
     [(b"", "0 bytes"), (b"<html>404</html>", "<html>404</html>"), (b"PAR1 cut", "PAR1 cut")],
 )
-def test_a_file_that_is_not_parquet_under_the_right_name(sources: SourceFiles, content: bytes, found: str) -> None:
+def test_a_file_that_is_not_parquet_under_the_right_name(sources: Sources, content: bytes, found: str) -> None:
     sources.path(delivery_eta, "2024-01-05").write_bytes(content)
 
     message = failure(sources, "2024-01-05")
 
-    for word in ("delivery_eta 2024-01-05", "orders_2024-01-05.parquet is not a parquet file", found, "complete"):
+    for word in ("delivery_eta 2024-01-05: orders_2024-01-05.parquet is ", found, "a complete parquet file"):
         assert word in message
 
 
-@given(data=st.data())
-def test_a_damaged_file_is_an_error_of_the_source_or_still_holds_a_table(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
-    folder = tmp_path_factory.getbasetemp() / "damaged"
-    folder.mkdir(exist_ok=True)
-    sources = SourceFiles(home=folder, environment={"DELIVERY_ETA_SOURCE": str(folder)})
+def test_a_damaged_file_is_an_error_of_the_source_or_still_holds_a_table(sources: Sources) -> None:
     path = sources.path(delivery_eta, "2024-01-05")
     ROWS.write_parquet(path)
-    content = bytearray(path.read_bytes())
-    for place in data.draw(st.lists(st.integers(4, len(content) - 5), min_size=1, max_size=8)):
-        content[place] ^= data.draw(st.integers(1, 255))
-    path.write_bytes(content)
+    whole, chance = path.read_bytes(), random.Random(7)
+    told = set()
+    for _ in range(300):
+        content = bytearray(whole)
+        for _ in range(chance.randint(1, 8)):
+            content[chance.randrange(4, len(content) - 4)] ^= chance.randint(1, 255)
+        path.write_bytes(content)
+        try:
+            sources.read(delivery_eta, "2024-01-05", fetched_at=AT)
+            told.add("a table")
+        except SourceError as error:
+            told.add(error.what)
 
-    found = "delivery_eta 2024-01-05: a table"
-    try:
-        sources.read(delivery_eta, "2024-01-05", fetched_at=AT)
-    except SourceError as error:
-        found = str(error)
-
-    assert found.startswith("delivery_eta 2024-01-05: ")
+    assert told == {"a table", "orders_2024-01-05.parquet is a damaged parquet file"}
 
 
-def test_a_signature_changes_with_the_file_and_reads_no_content(sources: SourceFiles) -> None:
+def test_a_signature_changes_with_the_file_and_reads_no_content(sources: Sources) -> None:
     path = sources.path(delivery_eta, "2024-01-05")
     path.write_bytes(b"not parquet")
     before = sources.signatures(delivery_eta, ["2024-01-05"])
@@ -123,13 +118,13 @@ def test_a_signature_changes_with_the_file_and_reads_no_content(sources: SourceF
 def test_a_root_may_be_a_plain_folder(tmp_path: Path) -> None:
     placed = replace(delivery_eta, source=replace(delivery_eta.source, root=str(tmp_path / "here")))
 
-    path = SourceFiles(home=tmp_path, environment={}).path(placed, "2024-01-05")
+    path = Sources(home=tmp_path, environment={}).path(placed, "2024-01-05")
 
     assert path == tmp_path / "here" / "orders_2024-01-05.parquet"
 
 
 def test_a_file_that_is_replaced_while_it_is_read_keeps_the_signature_of_what_was_judged(
-    sources: SourceFiles, tmp_path: Path
+    sources: Sources, tmp_path: Path
 ) -> None:
     path = sources.path(delivery_eta, "2024-01-05")
     path.write_bytes(b"")
@@ -155,7 +150,7 @@ def test_a_file_that_is_replaced_while_it_is_read_keeps_the_signature_of_what_wa
     assert [(found, size) for found, size in judged if not str(found).startswith(f"{size} bytes ")] == []
 
 
-def test_a_source_without_its_folder_is_no_source_without_files(sources: SourceFiles, tmp_path: Path) -> None:
+def test_a_source_without_its_folder_is_no_source_without_files(sources: Sources, tmp_path: Path) -> None:
     for folder in (tmp_path / "taxi", tmp_path / "taxi" / "below a file"):
         mistyped = replace(sources, environment={"TAXI_ETA_SOURCE": str(folder)})
         with pytest.raises(SourceError, match="folder is not there, found no folder"):
@@ -164,7 +159,7 @@ def test_a_source_without_its_folder_is_no_source_without_files(sources: SourceF
         (tmp_path / "taxi").touch()
 
 
-def test_a_file_that_cannot_be_looked_at_is_an_error_of_the_source(sources: SourceFiles) -> None:
+def test_a_file_that_cannot_be_looked_at_is_an_error_of_the_source(sources: Sources) -> None:
     path = sources.path(delivery_eta, "2024-01-05")
     path.symlink_to(path)
 

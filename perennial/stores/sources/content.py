@@ -1,0 +1,94 @@
+"""Content: the bytes of one source file as they were at one moment, which nobody else can change."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+BLOCK = 1 << 20
+IN_MEMORY = 64 * BLOCK
+"""Content up to this size is kept in memory; more lies in a file without a name, gone with the process."""
+
+
+class Readable(Protocol):
+    """What bytes are taken from."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """A private copy of a file's bytes, with what was seen of the file."""
+
+    name: str
+    """The file's own name, for messages."""
+    file: BinaryIO
+    size: int
+    sha256: str
+    uri: str = ""
+    """Where it came from, without credentials."""
+    signature: str = ""
+
+    @property
+    def in_memory(self) -> bool:
+        return isinstance(self.file, io.BytesIO)
+
+    def head(self, size: int = 4096) -> bytes:
+        """The first bytes."""
+        self.file.seek(0)
+        return self.file.read(size)
+
+    def tail(self, size: int) -> bytes:
+        """The last bytes."""
+        self.file.seek(max(self.size - size, 0))
+        return self.file.read(size)
+
+    def opened(self) -> BinaryIO:
+        """The file, at its start."""
+        self.file.seek(0)
+        return self.file
+
+
+def take(stream: Readable, *, spool: Path, name: str, uri: str = "", signature: str = "") -> Content:
+    """All bytes of `stream` as a private copy; large ones go to a nameless file in `spool`."""
+    digest, size = hashlib.sha256(), 0
+    file: BinaryIO = io.BytesIO()
+    while block := stream.read(BLOCK):
+        digest.update(block)
+        if size <= IN_MEMORY < size + len(block):
+            file = _move(file, spool)
+        size += len(block)
+        file.write(block)
+    file.flush()
+    file.seek(0)
+    return Content(name=name, file=file, size=size, sha256=digest.hexdigest(), uri=uri, signature=signature)
+
+
+def hash_of(stream: Readable) -> str:
+    """sha256 of what `stream` holds from here."""
+    digest = hashlib.sha256()
+    while block := stream.read(BLOCK):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _move(memory: BinaryIO, spool: Path) -> BinaryIO:
+    spool.mkdir(parents=True, exist_ok=True)
+    descriptor, path = tempfile.mkstemp(dir=spool)
+    file: BinaryIO = _Nameless(io.FileIO(descriptor, "rb+"))
+    Path(path).unlink()
+    memory.seek(0)
+    while block := memory.read(BLOCK):
+        file.write(block)
+    return file
+
+
+class _Nameless(io.BufferedRandom):
+    """A file that lives as long as whoever reads it, a scan that is still to be collected included."""
+
+    def __del__(self) -> None:
+        self.close()

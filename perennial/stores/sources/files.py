@@ -1,0 +1,109 @@
+"""Files: the partitions of a declared `Files` source, wherever its root places them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from perennial.declaration import Pipeline
+from perennial.errors import SourceError
+from perennial.ingestion.landing import Arrival
+from perennial.sources import Files
+from perennial.stores.sources.content import Content
+from perennial.stores.sources.formats import read_rows
+from perennial.stores.sources.split import Split, open_split
+
+WHOLE = ""
+"""Key of the one file that holds every partition."""
+
+
+class Transport(Protocol):
+    """How files are reached; `location` is a path or an address."""
+
+    def fetch(self, location: str, *, where: str) -> Content:
+        """The file's bytes as they are now. Raises SourceError, also when it changes meanwhile."""
+
+    def signatures(self, locations: Mapping[str, str], *, where: str) -> dict[str, str]:
+        """Of each location that is there: what changes when the content does; reads no content."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileReader:
+    """Reads partitions of files."""
+
+    transport: Transport
+    root: str
+    spool: Path
+
+    def location(self, pipeline: Pipeline, source: Files, partition: str) -> str:
+        """Path or address of the file that holds `partition`."""
+        start = datetime.strptime(partition, pipeline.time.key_format)  # noqa: DTZ007 - formats a name
+        return source.pattern.format(root=self.root, partition=start)
+
+    def read(self, pipeline: Pipeline, source: Files, partition: str, *, fetched_at: datetime) -> Arrival:
+        """The partition as its file holds it now. Raises SourceError when there is none that can be read."""
+        where = f"{pipeline.name} {partition}"
+        if source.is_whole:
+            return self._part(pipeline, source, partition, fetched_at=fetched_at)
+        content = self.transport.fetch(self.location(pipeline, source, partition), where=where)
+        try:
+            found = read_rows(content, source, spool=self.spool, where=where)
+        except SourceError as error:
+            error.signature = content.signature
+            raise
+        return Arrival(
+            partition=partition,
+            rows=found.rows,
+            is_text=found.is_text,
+            uri=content.uri,
+            sha256=content.sha256,
+            size=content.size,
+            signature=content.signature,
+            fetched_at=fetched_at,
+        )
+
+    def signatures(self, pipeline: Pipeline, source: Files, partitions: list[str]) -> dict[str, str]:
+        """The signature of each of `partitions` that is there now. Raises SourceError for an unreachable source."""
+        if source.is_whole:
+            parts = self._split(pipeline, source, where=pipeline.name).parts
+            return {key: parts[key].content_hash for key in partitions if key in parts}
+        locations = {key: self.location(pipeline, source, key) for key in partitions}
+        return self.transport.signatures(locations, where=pipeline.name)
+
+    def _part(self, pipeline: Pipeline, source: Files, partition: str, *, fetched_at: datetime) -> Arrival:
+        where = f"{pipeline.name} {partition}"
+        split = self._split(pipeline, source, where=where)
+        if partition not in split.parts:
+            raise SourceError(
+                f"no row of {split.uri} lies in the partition",
+                where=where,
+                found=f"{len(split.parts)} partitions from {min(split.parts)} to {max(split.parts)}"
+                if split.parts
+                else "no rows",
+                expected="rows whose event time lies in it",
+            )
+        return Arrival(
+            partition=partition,
+            rows=split.rows(partition),
+            is_text=split.is_text,
+            uri=split.uri,
+            sha256=split.sha256,
+            size=split.size,
+            signature=split.parts[partition].content_hash,
+            fetched_at=fetched_at,
+        )
+
+    def _split(self, pipeline: Pipeline, source: Files, *, where: str) -> Split:
+        location = self.location(pipeline, source, pipeline.time.start)
+        signature = self.transport.signatures({WHOLE: location}, where=where).get(WHOLE, "")
+        return open_split(
+            pipeline,
+            location,
+            signature,
+            lambda: self.transport.fetch(location, where=where),
+            spool=self.spool,
+            where=where,
+        )

@@ -1,0 +1,162 @@
+"""Text: tables in CSV and JSON lines. What cannot be read is named with its line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from perennial.errors import SourceError
+from perennial.sources import Csv
+from perennial.stores.sources.content import BLOCK, Content
+
+LONGEST_ROW = 64 * BLOCK
+"""Bytes of one row at most; a smaller file is read in smaller blocks."""
+
+
+def read_csv(content: Content, declared: Csv, *, where: str) -> pl.DataFrame:
+    """Every column as text. Raises SourceError for a line with too few or too many fields."""
+    names = _header(content, declared, where=where)
+    # Arrow checks the count of fields in short lines too, where Polars fills them with nulls.
+    block = min(max(content.size, BLOCK), LONGEST_ROW)
+    try:
+        table = pa_csv.read_csv(
+            content.opened(),
+            read_options=pa_csv.ReadOptions(block_size=block, encoding=declared.encoding),
+            parse_options=pa_csv.ParseOptions(delimiter=declared.separator, newlines_in_values=True),
+            convert_options=pa_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.large_string()),
+                null_values=list(declared.null_values),
+                strings_can_be_null=True,
+            ),
+        )
+    except (pa.ArrowInvalid, UnicodeError) as error:
+        raise _broken_line(content, declared, len(names), str(error), where=where) from error
+    frame = pl.from_arrow(table)
+    if not isinstance(frame, pl.DataFrame):
+        raise TypeError(f"a table became {type(frame)}")
+    if _ends_inside_quotes(frame, content):
+        raise SourceError(
+            f"{content.name} ends inside a quoted text",
+            where=where,
+            expected="a closing quote",
+            hint="it was cut short",
+        )
+    return frame
+
+
+def read_json_lines(content: Content, *, where: str) -> pl.DataFrame:
+    """One row an object; a name that some objects lack is null in theirs."""
+    try:
+        return pl.read_ndjson(content.opened(), infer_schema_length=None)
+    except pl.exceptions.PolarsError as error:
+        found = str(error).splitlines()[0]
+        for number, line in enumerate(content.opened(), 1):
+            problem = _problem_in_json(line)
+            if problem:
+                found = f"line {number}: {problem}"
+                break
+        raise SourceError(
+            f"{content.name} is not JSON lines", where=where, found=found, expected="one JSON object a line in UTF-8"
+        ) from error
+
+
+def _problem_in_json(line: bytes) -> str | None:
+    if not line.strip():
+        return None
+    try:
+        value = json.loads(line)
+    except ValueError as error:
+        return f"{error}: {_short(line)}"
+    return None if isinstance(value, dict) else f"no object: {_short(line)}"
+
+
+def _header(content: Content, declared: Csv, *, where: str) -> list[str]:
+    with _as_text(content, declared) as text:
+        try:
+            names = next(csv.reader(text, delimiter=declared.separator), [])
+        except (UnicodeError, csv.Error) as error:
+            raise _broken_line(content, declared, 0, str(error), where=where) from error
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or not names:
+        raise SourceError(
+            f"{content.name} has no usable header",
+            where=where,
+            found=f"column {twice[0]!r} twice" if twice else "no names",
+            expected="a header line with a name of its own for each column",
+        )
+    return names
+
+
+def _broken_line(content: Content, declared: Csv, fields: int, problem: str, *, where: str) -> SourceError:
+    """Reads the text again, slowly, to say which line cannot be read."""
+    found = problem.splitlines()[0] if problem else "unreadable text"
+    try:
+        found = _ragged_line(content, declared, fields) or found
+    except UnicodeError as error:
+        if isinstance(error, UnicodeDecodeError):
+            line = content.opened().read(error.start).count(b"\n") + 1
+            found = f"line {line}: {error.reason} (byte 0x{error.object[error.start]:02x})"
+        return SourceError(
+            f"{content.name} is not text in {declared.encoding}",
+            where=where,
+            found=found,
+            expected=f"text in {declared.encoding}",
+            hint="declare Csv(encoding='...')",
+        )
+    return SourceError(
+        f"{content.name} has a line that does not fit its header",
+        where=where,
+        found=found,
+        expected=f"{fields} fields separated by {declared.separator!r}" if fields else "text with a header line",
+        hint="a text that holds the separator or a line break must be quoted",
+    )
+
+
+def _ragged_line(content: Content, declared: Csv, fields: int) -> str | None:
+    # Whole at once: the position of a byte that is no text is then the file's own.
+    text = content.opened().read().decode(_codec(declared))
+    limit = csv.field_size_limit(LONGEST_ROW)
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=declared.separator)
+        for row in reader:
+            if row and len(row) != fields:
+                return f"line {reader.line_num}: {len(row)} fields: {_short(declared.separator.join(row).encode())}"
+    finally:
+        csv.field_size_limit(limit)
+    return None
+
+
+@contextmanager
+def _as_text(content: Content, declared: Csv) -> Iterator[TextIO]:
+    text = io.TextIOWrapper(content.opened(), encoding=_codec(declared), newline="")
+    try:
+        yield text
+    finally:
+        text.detach()
+
+
+def _codec(declared: Csv) -> str:
+    return "utf-8-sig" if declared.encoding.lower() in ("utf-8", "utf8") else declared.encoding
+
+
+def _ends_inside_quotes(frame: pl.DataFrame, content: Content) -> bool:
+    """Whether the last text holds a line break and the file an odd number of quotes."""
+    if not frame.height or not any("\n" in (value or "") for value in frame.row(-1)):
+        return False
+    stream, quotes = content.opened(), 0
+    while block := stream.read(BLOCK):
+        quotes += block.count(b'"')
+    return quotes % 2 == 1
+
+
+def _short(line: bytes) -> str:
+    text = line.decode("utf-8", errors="replace").strip()
+    return repr(text if len(text) <= 80 else text[:77] + "...")
