@@ -12,6 +12,8 @@ from pathlib import Path
 
 import polars as pl
 
+from perennial.errors import SchemaSkew
+
 Partitions = Sequence[str] | Mapping[str, int]
 """Whole partitions by their keys, or of each partition the one revision that is meant."""
 
@@ -47,15 +49,18 @@ class Lakehouse:
         Returns the table's version.
 
         Guarantees that a reader sees all of them before or all of them after. A partition without
-        rows in `frame` is emptied; rows of another partition are an error. Writers at the same time
-        are serialised by Delta; one that lost tries again.
+        rows in `frame` is emptied; rows of another partition are an error. A new column is null in the
+        rows that were written before it. Writers at the same time are serialised by Delta; one that lost
+        tries again. Raises SchemaSkew for a column of another type than the table's.
         """
         from deltalake import write_deltalake
 
         stray = set(frame.get_column("partition").unique()) - set(partitions)
         if stray:
             raise ValueError(f"{table}: rows of partitions {sorted(stray)} in a write of {list(partitions)}")
-        if not self.exists(table):
+        if self.exists(table):
+            self._check_types(table, frame)
+        else:
             self._create(table, frame)
         for attempt in range(5):
             try:
@@ -63,6 +68,7 @@ class Lakehouse:
                     self.path(table),
                     frame.to_arrow(compat_level=pl.CompatLevel.oldest()),
                     mode="overwrite",
+                    schema_mode="merge",
                     predicate=_predicate(partitions),
                     storage_options=dict(self.storage_options),
                 )
@@ -83,6 +89,19 @@ class Lakehouse:
         if columns is not None:
             rows = rows.select(list(dict.fromkeys([*columns, "partition"])))
         return rows.collect().sort("partition", maintain_order=True)
+
+    def _check_types(self, table: str, frame: pl.DataFrame) -> None:
+        """Delta would cast a column of another type, and lose what does not fit."""
+        stands = self.scan(table).collect_schema()
+        for name, dtype in frame.schema.items():
+            if name in stands and stands[name] != dtype:
+                raise SchemaSkew(
+                    f"column {name!r} has another type than the table's",
+                    where=table,
+                    found=str(dtype).lower(),
+                    expected=str(stands[name]).lower(),
+                    hint=f"give the column another name; or move {self.path(table)} aside and backfill --everything",
+                )
 
     def _create(self, table: str, frame: pl.DataFrame) -> None:
         from deltalake import DeltaTable

@@ -15,12 +15,15 @@ from typing import Any
 
 import polars as pl
 
+from perennial.consistency import LAKE_COLUMNS
 from perennial.content import content_hash
 from perennial.declaration import Pipeline
 from perennial.graph.lineage import STEPS, Standing, inputs_of
 from perennial.stores.lakehouse import Lakehouse, Partitions
 from perennial.stores.operations import Operations, PartitionRecord
 
+ROWS = ("landed", "accepted", "quarantined", "features", "labels")
+"""Tables with a row for each row of the source, whose columns the declaration names."""
 Inputs = Mapping[str, Mapping[str, str]]
 """By partition: the content hashes of what it was made from."""
 
@@ -150,7 +153,8 @@ class Tables:
             newest = self.records(pipeline, name)
             partitions = {key: newest[key].revision for key in partitions if key in newest}
         rows = self.lakehouse.read(pipeline.table(name), partitions=partitions, columns=columns)
-        return rows.drop("revision", strict=False)
+        rows = rows.drop("revision", strict=False)
+        return _without_former(rows, pipeline) if name in ROWS else rows
 
     def _write(self, pipeline: Pipeline, name: str, rows: pl.DataFrame, changed: Mapping[str, int]) -> int | None:
         table = pipeline.table(name)
@@ -163,10 +167,17 @@ class Tables:
         return self.lakehouse.overwrite(table, numbered, partitions=changed)
 
 
-def derived(pipeline: Pipeline, name: str, parent: PartitionRecord, *, blocked: str | None = None) -> Outcome:
+def derived(
+    pipeline: Pipeline,
+    name: str,
+    parent: PartitionRecord,
+    *,
+    blocked: str | None = None,
+    across: Mapping[str, str] | None = None,
+) -> Outcome:
     """The outcome of a partition of table `name` that was made from `parent`, for the same revision."""
     return Outcome(
-        inputs=inputs_of(pipeline, name, parent.content_hash),
+        inputs=inputs_of(pipeline, name, parent.content_hash, across=across),
         known_at=parent.known_at,
         blocked=blocked,
         revision=parent.revision,
@@ -176,6 +187,13 @@ def derived(pipeline: Pipeline, name: str, parent: PartitionRecord, *, blocked: 
 def revisions_of(records: Mapping[str, PartitionRecord], keys: Iterable[str]) -> dict[str, int]:
     """The revision that each of `records` is of, for `keys`."""
     return {key: records[key].revision for key in keys}
+
+
+def _without_former(rows: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
+    """`rows` without the columns of an older declaration, which stay in the table and are null in newer rows."""
+    declared = {*pipeline.schema.names, *(feature.name for feature in pipeline.checked_features), *LAKE_COLUMNS}
+    former = [n for n in rows.columns if n not in declared and rows.height and rows[n].null_count() == rows.height]
+    return rows.drop(former)
 
 
 def _number(name: str, outcome: Outcome, history: Mapping[int, PartitionRecord], content: str) -> int:

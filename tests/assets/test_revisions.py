@@ -1,0 +1,117 @@
+"""Revisions: a training set of the past stays what it was, whatever is corrected since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from perennial import Late, Windows, col, days
+from perennial.errors import PartitionBlocked
+from perennial.stores.windows import collect_training_set
+from pipelines.delivery_eta import delivery_eta
+from tests.assets.house import House, copy_of, open_house, simulate_days
+
+FIRST, LAST = "2024-01-01", "2024-01-05"
+SHORT = replace(delivery_eta, windows=Windows(train=2, validation=1, test=1))
+CORRECTED = "2024-01-03"
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with five days, accepted, featurized and labelled."""
+    root = tmp_path_factory.mktemp("revisions") / "home"
+    with open_house(root, pipeline=SHORT) as house:
+        simulate_days(root, FIRST, LAST)
+        assert house.run(keys=(FIRST, LAST)).success
+    return root
+
+
+@pytest.fixture
+def house(template: Path, tmp_path: Path) -> Iterator[House]:
+    with copy_of(template, tmp_path / "home", pipeline=SHORT) as house:
+        yield house
+
+
+def training_set(house: House, as_of: str = LAST) -> str:
+    return collect_training_set(house.tables, house.pipeline, as_of).training_set.content_hash
+
+
+def correct(house: House, *changes: pl.Expr) -> None:
+    house.rewrite(CORRECTED, *changes)
+    assert house.run(keys=(CORRECTED, CORRECTED)).success
+
+
+def test_training_again_as_of_a_date_finds_the_rows_of_that_date(house: House) -> None:
+    before = training_set(house)
+
+    correct(house, pl.col("distance_km") * 1.01)
+
+    assert house.tables.records(SHORT, "features")[CORRECTED].revision == 2
+    assert training_set(house) == before
+
+
+def test_what_is_known_now_holds_the_correction(house: House) -> None:
+    correct(house, pl.col("distance_km") * 1.01)
+
+    history = house.tables.history(SHORT, "features")[CORRECTED]
+    old, new = (house.tables.read(SHORT, "features", {CORRECTED: number})["distance_km"] for number in (1, 2))
+    known = house.tables.known(SHORT, "features", history[2].known_at or pytest.fail("a revision without a time"))
+    assert known[CORRECTED].revision == 2
+    assert new.mean() == pytest.approx(old.mean() * 1.01)  # type: ignore[operator]
+    assert list(history) == [1, 2]
+
+
+def test_a_changed_declaration_renews_the_past_too(house: House) -> None:
+    correct(house, pl.col("distance_km") * 1.01)
+    changed = house.declared_as(features=[*SHORT.features, (col("items") * 2).alias("twice")])
+    with pytest.raises(PartitionBlocked, match="features is out of date: its declaration has changed"):
+        training_set(changed)
+
+    assert changed.run(keys=(FIRST, LAST)).success
+
+    old, new = (changed.tables.read(SHORT, "features", {CORRECTED: number}) for number in (1, 2))
+    assert "twice" in old.columns
+    assert not old["distance_km"].equals(new["distance_km"])
+    assert "twice" not in house.tables.read(SHORT, "accepted", [CORRECTED]).columns
+    collected = collect_training_set(changed.tables, changed.pipeline, LAST)
+    assert dict(collected.revisions) == {"2024-01-02": 1, "2024-01-03": 1, "2024-01-04": 1, "2024-01-05": 1}
+
+
+def test_a_label_that_changes_after_training_leaves_the_training_set_as_it_was(house: House) -> None:
+    before = training_set(house)
+
+    correct(house, pl.col("delivered_at") + pl.duration(minutes=5))
+
+    old, new = (house.tables.read(SHORT, "labels", {CORRECTED: number})["label"] for number in (1, 2))
+    assert (new - old).mean() == pytest.approx(5.0)
+    assert training_set(house) == before
+
+
+def test_a_correction_that_comes_too_late_is_quarantined_with_the_reason(house: House) -> None:
+    strict = house.declared_as(late=Late(accept_for=days(30)))
+
+    correct(strict, pl.when(pl.int_range(pl.len()) < 9).then(pl.col("distance_km") * 1.01).otherwise("distance_km"))
+
+    landed, accepted, quarantined = (
+        strict.tables.records(SHORT, name)[CORRECTED] for name in ("landed", "accepted", "quarantined")
+    )
+    assert landed.rows == accepted.rows + quarantined.rows
+    old, new = (strict.tables.read(SHORT, "accepted", {CORRECTED: number}).sort("order_id") for number in (1, 2))
+    assert new.equals(old)
+    reasons = strict.tables.read(SHORT, "quarantined", [CORRECTED])["reason"]
+    assert reasons.str.contains("known at most 30 d after the partition's end").any()
+
+
+def test_a_file_that_breaks_leaves_what_stood_readable_as_of_then(house: House) -> None:
+    before = training_set(house)
+    house.file(CORRECTED).write_bytes(b"<html>503</html>")
+
+    assert not house.run(keys=(CORRECTED, CORRECTED)).success
+
+    assert training_set(house) == before
+    standing = house.tables.standing(SHORT)
+    assert "landed is blocked" in str(standing.problem_with("features", CORRECTED))
