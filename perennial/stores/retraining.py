@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from perennial.declaration import Pipeline
-from perennial.errors import PartitionBlocked
+from perennial.errors import NoMatureLabels, PartitionBlocked
 from perennial.graph.lineage import Standing
 from perennial.ingestion.arrivals import fingerprint
+from perennial.labels.maturity import newest_mature
 from perennial.retraining import AsOf, Champion, DriftVerdict, Evidence
 from perennial.stores.artifacts import Artifacts
 from perennial.stores.bundles import BundleStore
 from perennial.stores.operations import PartitionRecord
 from perennial.stores.tables import Tables
 from perennial.stores.versions import bundle_of
+from perennial.stores.windows import known_shares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,15 +36,17 @@ class History:
         landed, with what its window lacks. A month without data is no candidate.
         """
         standing = self.tables.standing(pipeline)
-        newest, blocked = _newest(standing, now)
+        newest, blocked = _newest(self.tables, standing, now)
         if newest is None:
             return Evidence(newest=None, history=0, history_needed=pipeline.windows.length, scheduled=scheduled)
         champion = self._champion(pipeline)
         return Evidence(
             newest=AsOf(
-                key=newest, instant=pipeline.time.known_at(newest), evidence=_window_evidence(standing, newest)
+                key=newest,
+                instant=pipeline.time.known_at(newest),
+                evidence=_window_evidence(standing, newest, _window(self.tables, pipeline, newest)),
             ),
-            history=len(pipeline.time.keys(pipeline.time.start, newest)),
+            history=_history(self.tables, pipeline, newest),
             history_needed=pipeline.windows.length,
             blocked=blocked,
             known_labels=self.tables.labels_until(pipeline, newest),
@@ -100,14 +104,31 @@ class History:
         )
 
 
-def _newest(standing: Standing, now: datetime) -> tuple[str | None, tuple[str, ...]]:
+def _window(tables: Tables, pipeline: Pipeline, as_of: str) -> list[str]:
+    """The partitions that a training as of `as_of` would use: none while too few have mature labels."""
+    try:
+        end = newest_mature(pipeline, as_of, known_shares(tables, pipeline, as_of))
+    except NoMatureLabels:
+        return []
+    return [key for key in pipeline.time.preceding(end, pipeline.windows.length) if key >= pipeline.time.start]
+
+
+def _history(tables: Tables, pipeline: Pipeline, as_of: str) -> int:
+    """How many partitions there are to train on as of `as_of`: those whose labels are mature."""
+    if pipeline.label.mature_after is None:
+        return len(pipeline.time.keys(pipeline.time.start, as_of))
+    window = _window(tables, pipeline, as_of)
+    return len(pipeline.time.keys(pipeline.time.start, window[-1])) if window else 0
+
+
+def _newest(tables: Tables, standing: Standing, now: datetime) -> tuple[str | None, tuple[str, ...]]:
     """The newest as-of to train, and the partitions of its window that cannot be read."""
     pipeline = standing.pipeline
     length = pipeline.windows.length
     landed = [key for key in pipeline.time.complete_keys(now) if key in standing.history("landed")]
     first: tuple[str, ...] | None = None
     for as_of in landed[: -length - 1 : -1]:
-        window = [key for key in pipeline.time.preceding(as_of, length) if key >= pipeline.time.start]
+        window = _window(tables, pipeline, as_of)
         instant = pipeline.time.known_at(as_of)
         blocked = tuple(key for key in window if _is_unreadable(standing, key, standing.known(key, instant)))
         if not blocked and len(window) == length:
@@ -120,13 +141,13 @@ def _is_unreadable(standing: Standing, key: str, revision: int | None) -> bool:
     return any(standing.problem_with(name, key, revision) for name in ("features", "labels"))
 
 
-def _window_evidence(standing: Standing, as_of: str) -> str:
+def _window_evidence(standing: Standing, as_of: str, window: Sequence[str]) -> str:
     pipeline = standing.pipeline
     instant = pipeline.time.known_at(as_of)
     read = {
         f"{name}/{key}": record.content_hash
         for name in ("features", "labels")
-        for key in pipeline.time.preceding(as_of, pipeline.windows.length)
+        for key in window
         if (record := standing.record(name, key, standing.known(key, instant)))
     }
     return _evidence(pipeline.hash, read)
