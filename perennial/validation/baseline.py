@@ -26,12 +26,18 @@ SHARES = ("nulls", "far", "negative", "zero", "commonest", "whole", "category", 
 COUNTS = ("rows", "distinct")
 TIMES = ("gap", "first", "last")
 MOMENTS = tuple(f"moment_{name}" for name in QUANTILES)
-LEAST_SPREAD = {"share": 0.02, "count": 0.05, "time": 0.3, "correlation": 0.03, "value": 0.05}
-"""By kind, on its own scale: the spread between partitions that is assumed until the history tells otherwise."""
+LEAST_SPREAD = {"share": 0.005, "count": 0.02, "time": 0.2, "correlation": 0.01, "value": 0.01}
+"""By kind, on its own scale: partitions differ at least so much."""
 CHANCE = {"p05": 2.11, "p25": 1.36, "p50": 1.25, "p75": 1.36, "p95": 2.11}
 """Sampling error of a quantile of normal values, in spreads over the root of the count."""
-PRIOR_WEIGHT = 3.0
+PRIOR_WEIGHT = 8.0
 """How many partitions of history the assumed spread is worth."""
+MEDIAN = 1.57
+"""Variance of a median of normal values, in variances of a mean."""
+FEW = 5
+"""Statistics of one name from which on they tell the usual spread among themselves."""
+TYPICAL = 0.5
+"""Quantile, over the statistics of a kind, of the spread that is assumed of each until its own history tells."""
 TRIMMED = 0.04
 """Share of the history's largest misses that do not widen the expected range."""
 BEYOND = 1.25
@@ -85,24 +91,37 @@ def score(comparison: Comparison, *, places: Array, level: int, alpha: float) ->
     rows = np.append(history, comparison.row)
     values, counts = panel.values[np.ix_(rows, places)], panel.counts[np.ix_(rows, places)]
     kinds = np.array([kind_of(panel.names[place].statistic) for place in places])
+    alike = np.array([panel.names[place].statistic for place in places])
     unit, centre = _units(panel, history, places)
     x, error = _scaled(values, counts, kinds, (unit, centre), _chances(panel, places))
     now, past = x[-1], _filled(x[:-1])
-    expected, misses, known = _predict(past, seasons, level)
+    expected, misses, known, groups = _predict(past, seasons, level)
     spread = np.maximum(1.4826 * np.median(misses, axis=0), np.quantile(misses, 0.9, axis=0) / 1.645)
-    freedom = max(known - len(set(seasons.tolist())), 1.0)
-    least = np.array([LEAST_SPREAD[kind] for kind in kinds])
-    moderated = (PRIOR_WEIGHT * least**2 + freedom * spread**2) / (PRIOR_WEIGHT + freedom)
+    freedom = max(known - groups, 1.0)
+    moderated = (PRIOR_WEIGHT * _usual_spread(spread, kinds, alike) ** 2 + freedom * spread**2) / (
+        PRIOR_WEIGHT + freedom
+    )
     chance = np.median(error[:-1], axis=0) ** 2
     variance = np.maximum(moderated + np.maximum(error[-1] ** 2 - chance, 0.0), error[-1] ** 2 + chance / 5)
     critical = stats.t.isf((1 - (1 - alpha) ** (1 / len(places))) / 2, PRIOR_WEIGHT + freedom)
-    half = np.maximum(critical * np.sqrt(variance * (1 + 1 / np.sqrt(known))), _extreme(misses))
+    half = np.maximum(critical * np.sqrt(variance * (1 + MEDIAN / known)), _extreme(misses))
     back = [_natural(v, kinds, unit, centre) for v in (expected, expected - half, expected + half)]
     with np.errstate(invalid="ignore", divide="ignore"):
         surprise = np.nan_to_num(np.abs(now - expected) / half, nan=0.0)
     return Scores(
         places=places, found=values[-1], expected=back[0], low=back[1], high=back[2], surprise=surprise, unit=unit
     )
+
+
+def _usual_spread(spread: Array, kinds: Array, alike: Array) -> Array:
+    """The spread that a statistic of this name usually has, over all columns."""
+    import numpy as np
+
+    usual = np.array([LEAST_SPREAD[kind] for kind in kinds])
+    for name in set(alike.tolist()):
+        same = alike == name if (alike == name).sum() >= FEW else kinds == kinds[alike == name][0]
+        usual[alike == name] = np.maximum(usual[alike == name], np.quantile(spread[same], TYPICAL))
+    return usual
 
 
 def _filled(past: Array) -> Array:
@@ -117,22 +136,23 @@ def _filled(past: Array) -> Array:
     return filled
 
 
-def _predict(past: Array, seasons: Array, level: int) -> tuple[Array, Array, int]:
-    """What the next is expected to be; by how much the same rule missed each of the past; how many it could tell."""
+def _predict(past: Array, seasons: Array, level: int) -> tuple[Array, Array, int, int]:
+    """What is expected next, what the same rule would have missed in the past, how often that was, and the seasons."""
     import numpy as np
 
-    centre, left_out = _seasonal(past, seasons)
+    centre, left_out, groups = _seasonal(past, seasons)
     misses = past - left_out
     if len(past) < 3 * level:
-        return centre, np.abs(misses), len(past)
+        return centre, np.abs(misses), len(past), groups
     moved = np.stack([misses[n] - np.median(misses[n - level : n], axis=0) for n in range(level, len(past))])
     better = np.median(np.abs(moved), axis=0) < 0.9 * np.median(np.abs(misses[level:]), axis=0)
     recent = np.median(misses[-level:], axis=0)
-    return centre + np.where(better, recent, 0.0), np.abs(np.where(better, moved, misses[level:])), len(past) - level
+    missed = np.abs(np.where(better, moved, misses[level:]))
+    return centre + np.where(better, recent, 0.0), missed, len(missed), groups
 
 
-def _seasonal(past: Array, seasons: Array) -> tuple[Array, Array]:
-    """The median of the season that the next belongs to, and for each of the past that of its own without it.
+def _seasonal(past: Array, seasons: Array) -> tuple[Array, Array, int]:
+    """The median of the next one's season, for each of the past that of its own without it, and how many seasons.
 
     A season of which there are fewer than three is none: all of the past counts.
     """
@@ -145,7 +165,8 @@ def _seasonal(past: Array, seasons: Array) -> tuple[Array, Array]:
         like = groups == groups[place]
         like[place] = False
         left_out[place] = np.median(past[like] if like.sum() >= 2 else np.delete(past, place, axis=0), axis=0)
-    return np.median(past[groups == (seasons[-1] if groups is own else 0)], axis=0), left_out
+    centre = np.median(past[groups == (seasons[-1] if groups is own else 0)], axis=0)
+    return centre, left_out, len(set(groups.tolist()))
 
 
 def _extreme(misses: Array) -> Array:

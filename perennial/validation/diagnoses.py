@@ -63,7 +63,7 @@ LEAST: Mapping[str, Least] = {
     "validity": Least(notable=0.002, decisive=0.03),
     "quarantine": Least(notable=0.01),
     "precision": Least(notable=0.5),
-    "distribution": Least(notable=0.1, decisive=0.2, level="retrain"),
+    "distribution": Least(notable=0.05, decisive=0.2, level="retrain"),
     "mix": Least(notable=0.02, decisive=0.05, level="retrain"),
     "relation": Least(notable=0.1, decisive=0.2, level="retrain"),
     "coverage": Least(notable=0.5),
