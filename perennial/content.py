@@ -1,7 +1,8 @@
 """Content: a hash of what a table says, whatever file, engine or day wrote it.
 
-Column names, types and values in row order decide; nothing else does. Two writers with the same rows
-get the same hash, so that equal content makes no new revision.
+Column names, types and values in row order decide; nothing else does, neither the order of the columns
+nor the parts in which the rows came. Two writers with the same rows get the same hash, so that equal
+content makes no new revision.
 """
 
 from __future__ import annotations
@@ -21,30 +22,76 @@ def content_hash(frame: pl.DataFrame, *, leave_out: Iterable[str] = ()) -> str:
     >>> content_hash(pl.DataFrame({"a": [1, None]})) == content_hash(pl.DataFrame({"a": [1, 0]}))
     False
     """
-    digest = hashlib.sha256(str(frame.height).encode())
-    for name in sorted(set(frame.columns) - set(leave_out)):
-        column = frame.get_column(name).rechunk()
-        digest.update(f"|{name}:{column.dtype}|".encode())
-        digest.update(column.is_null().cast(pl.UInt8).to_numpy().tobytes())
-        for part in _values(column):
-            digest.update(part)
-    return digest.hexdigest()
+    content = ContentHash(leave_out=leave_out)
+    content.add(frame)
+    return content.hexdigest()
 
 
-def _values(column: pl.Series) -> Iterable[bytes]:
-    """The values as bytes, nulls as a fixed value, in row order."""
-    if column.dtype == pl.String:
-        filled = column.fill_null("")
-        yield filled.str.len_bytes().to_numpy().tobytes()
-        yield "".join(filled.to_list()).encode()
-        return
-    if column.dtype.is_nested():
-        yield json.dumps(column.to_list(), default=str).encode()
-        return
+class ContentHash:
+    """The hash of rows that come in parts, one after the other."""
+
+    def __init__(self, *, leave_out: Iterable[str] = ()) -> None:
+        self._leave_out = frozenset(leave_out)
+        self._columns: dict[str, _Column] = {}
+        self._rows = 0
+
+    def add(self, part: pl.DataFrame) -> None:
+        """Take in the next rows; every part has the same columns."""
+        self._rows += part.height
+        for name in sorted(set(part.columns) - self._leave_out):
+            column = part.get_column(name)
+            self._columns.setdefault(name, _Column(name, column.dtype)).add(column.rechunk())
+
+    def hexdigest(self) -> str:
+        """The hash of all rows so far."""
+        digest = hashlib.sha256(str(self._rows).encode())
+        for name in sorted(self._columns):
+            digest.update(self._columns[name].digest())
+        return digest.hexdigest()
+
+
+class _Column:
+    """Nulls, lengths and values of one column, each as a stream of bytes of its own."""
+
+    def __init__(self, name: str, dtype: pl.DataType) -> None:
+        self._name = f"|{name}:{dtype}|".encode()
+        self._nulls, self._lengths, self._values = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
+
+    def add(self, column: pl.Series) -> None:
+        self._nulls.update(column.is_null().cast(pl.UInt8).to_numpy().data)
+        if column.dtype == pl.String:
+            filled = column.fill_null("")
+            self._lengths.update(filled.str.len_bytes().to_numpy().data)
+            self._values.update(_text(filled))
+        elif column.dtype.is_nested():
+            for value in column.to_list():
+                self._values.update(json.dumps(value, default=str).encode() + b"\n")
+        elif len(column):
+            self._values.update(_numbers(column).to_numpy().data)
+
+    def digest(self) -> bytes:
+        parts = (self._nulls, self._lengths, self._values)
+        return self._name + b"".join(part.digest() for part in parts)
+
+
+def _text(column: pl.Series) -> memoryview | bytes:
+    """The bytes of all texts, one behind the other."""
+    if not len(column):
+        return b""
+    array = column.to_arrow(compat_level=pl.CompatLevel.oldest())
+    _, _, values = array.buffers()
+    if values is None:
+        return b""
+    first, last = array.offset, array.offset + len(array)
+    offsets = memoryview(array.buffers()[1]).cast("q")
+    return memoryview(values)[offsets[first] : offsets[last]]
+
+
+def _numbers(column: pl.Series) -> pl.Series:
+    """The values as plain numbers, nulls as a fixed one."""
     if column.dtype in (pl.Boolean, pl.Null):
-        yield column.cast(pl.UInt8).fill_null(0).to_numpy().tobytes()
-        return
+        return column.cast(pl.UInt8).fill_null(0)
     if column.dtype.is_float():
         # one NaN and one zero: -0.0 == 0.0, and a NaN's payload means nothing
         column = pl.select(pl.when(column.is_nan()).then(float("nan")).otherwise(column + 0.0).alias("x"))["x"]
-    yield column.to_physical().fill_null(0).to_numpy().tobytes()
+    return column.to_physical().fill_null(0)

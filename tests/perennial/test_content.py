@@ -6,7 +6,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.content import content_hash
+from perennial.content import ContentHash, content_hash
 
 CELLS = st.tuples(
     st.one_of(st.none(), st.integers(-(2**31), 2**31)),
@@ -56,3 +56,12 @@ def test_leaves_out_what_is_only_provenance() -> None:
     frame = pl.DataFrame({"a": [1], "landed_at": ["today"]})
 
     assert content_hash(frame, leave_out=["landed_at"]) == content_hash(frame.drop("landed_at"))
+
+
+@given(st.lists(CELLS, max_size=8), st.integers(1, 4))
+def test_does_not_depend_on_the_parts_in_which_rows_come(rows: list[tuple[object, ...]], size: int) -> None:
+    frame, content = table(rows), ContentHash()
+    for part in frame.iter_slices(size) if rows else [frame]:
+        content.add(part)
+
+    assert content.hexdigest() == content_hash(frame)
