@@ -6,7 +6,7 @@ import dagster as dg
 
 from assets.describe import table
 from perennial.declaration import Pipeline
-from perennial.graph.outdated import CHECK, DERIVED, outdated_in, told
+from perennial.graph.outdated import CHECK, derived_tables, outdated_in, told
 from perennial.stores.tables import Tables
 
 
@@ -21,7 +21,7 @@ def build_is_up_to_date(pipeline: Pipeline) -> dg.AssetsDefinition:
                 asset=[pipeline.name, name],
                 description=f"Every partition of {name} follows from its parents and from the declaration of now.",
             )
-            for name in DERIVED
+            for name in derived_tables(pipeline)
         ],
         can_subset=True,
     )

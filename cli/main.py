@@ -11,6 +11,10 @@ import sys
 import typer
 
 from cli.backfill import backfill
+from cli.infer import infer
+from cli.maintain import maintain, retire
+from cli.new import new
+from cli.requeue import requeue
 from cli.rollback import rollback
 from cli.serve import serve
 from cli.simulate import simulate
@@ -47,7 +51,7 @@ def demo() -> None:
     raise typer.Exit(run_demo())
 
 
-for command in (simulate, backfill, train, serve, status, rollback, up, demo):
+for command in (infer, new, simulate, backfill, requeue, train, serve, status, rollback, maintain, retire, up, demo):
     app.command()(command)
 
 

@@ -32,7 +32,7 @@ from perennial.policies import (
     Windows,
 )
 from perennial.schema import Column, Schema
-from perennial.sources import Csv, Files, env
+from perennial.sources import Csv, Files, Pushed, env
 from perennial.time import Daily, Hourly, Monthly, days, hours
 from perennial.training.candidates.base_rate import BaseRate
 from perennial.training.candidates.gradient_boosting import GradientBoosting
@@ -69,6 +69,7 @@ __all__ = [
     "Parity",
     "Parquet",
     "Pipeline",
+    "Pushed",
     "Regression",
     "Retraining",
     "Rolling",

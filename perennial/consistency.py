@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import polars as pl
 
+from perennial.compliance import broken_rules
 from perennial.errors import DeclarationError, FeatureError
 from perennial.featurization.expressions import check_row_wise, columns_of
 from perennial.policies import Maturity
@@ -31,6 +32,8 @@ def check_consistency(pipeline: Pipeline) -> None:
     _check_row_wise(pipeline)
     _check_policies(pipeline)
     _check_ranges(pipeline)
+    for where, found, expected in broken_rules(pipeline):
+        refuse(pipeline, where, found, expected)
 
 
 def _check_identity(pipeline: Pipeline) -> None:

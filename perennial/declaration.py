@@ -20,7 +20,7 @@ from perennial.featurization.aggregates import Aggregate, Rolling, declare_aggre
 from perennial.featurization.expressions import Feature, columns_of, declare_features
 from perennial.labels.labelling import Label
 from perennial.objective import Objective
-from perennial.policies import Gates, Late, LeakageAudit, Monitoring, Retraining, Slice, Windows
+from perennial.policies import Gates, Late, LeakageAudit, Monitoring, Retraining, Rules, Slice, Windows
 from perennial.schema import Schema
 from perennial.sources import Files
 from perennial.time import Calendar, Daily, Hourly, Monthly
@@ -58,6 +58,7 @@ class Pipeline:
     slices: Sequence[Slice] = ()
     monitoring: Monitoring = field(default_factory=Monitoring)
     retraining: Retraining = field(default_factory=Retraining)
+    rules: Rules = field(default_factory=Rules)
     seed: int = 0
 
     def __post_init__(self) -> None:

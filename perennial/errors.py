@@ -9,10 +9,12 @@
     ├── PartitionBlocked      a partition that a later step needs is missing or blocked
     ├── HistoryTooShort       a training window reaches back before there is data
     ├── NoMatureLabels        no row of a training window has a label known by its as-of
+    ├── RuleBroken            a declared rule of the organisation forbids it
     ├── BundleError           a bundle is damaged, or is not the one that was asked for
     ├── FeatureError          a feature is not a row-wise expression of the allow-list
     ├── RequestError          a prediction or feedback request does not fit the bundle's schema
     ├── UnknownModel          no such pipeline, or none of its versions serves
+    ├── UnknownSource         no such pipeline takes pushed events
     ├── UnknownPrediction     feedback names a prediction that this system never made
     ├── OnlineStoreDown       the online store does not answer, or not with what was written
     └── VersionHeld           a clean-up would remove what a registered model still names
@@ -80,6 +82,10 @@ class NoMatureLabels(PerennialError):
     """No row of a training window has a label known by its as-of instant."""
 
 
+class RuleBroken(PerennialError):
+    """A rule, of the declaration or of the organisation, forbids what was asked for."""
+
+
 class BundleError(PerennialError):
     """A bundle is damaged, or is not the one that was asked for."""
 
@@ -106,3 +112,7 @@ class VersionHeld(PerennialError):
 
 class OnlineStoreDown(PerennialError):
     """The online store does not answer, or not with what was written; who serves falls back, and says so."""
+
+
+class UnknownSource(PerennialError):
+    """No such pipeline takes pushed events, or no server was told of it."""

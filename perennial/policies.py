@@ -5,6 +5,7 @@ The rules that apply them live in the module of their stage.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -80,6 +81,25 @@ class Slice:
     where: pl.Expr
     limit: float
     min_rows: int = 50
+    reason: str = ""
+    """Why it may look at a column that `Rules` bar, such as to see that nobody is served worse."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What no declaration may do, whoever writes it; checked when it is loaded, and again before a training."""
+
+    allowed_sources: tuple[str, ...] | None = None
+    """Patterns such as `s3://ours/*`, of which a source's address must match one; None allows any."""
+    licences: tuple[str, ...] | None = None
+    """Licences under which data may be used; None allows any."""
+    barred: tuple[str, ...] = ()
+    """Columns, by their declared or their source's name, that no feature or aggregate may read, nor a slice
+    without a reason."""
+    pii_in_features: bool = False
+    """Whether features and aggregates may read columns tagged as personal data."""
+    feature_owners: Mapping[str, str] = field(default_factory=dict)
+    """Who answers for a feature; the pipeline's owner for one that is not named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

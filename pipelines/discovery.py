@@ -3,14 +3,19 @@
 import importlib.util
 import sys
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 
+from perennial.compliance import strictest
 from perennial.declaration import Pipeline
 from perennial.errors import DeclarationError
+from perennial.policies import Rules
 
 FOLDER = Path(__file__).parent
-NOT_PIPELINES = frozenset({"__init__", "definitions", "discovery"})
+RULES = "rules"
+"""Name of the module that may hold the organisation's `rules = Rules(...)`, which every pipeline must keep."""
+NOT_PIPELINES = frozenset({"__init__", "definitions", "discovery", RULES})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +61,7 @@ def discover(folder: Path = FOLDER) -> Discovered:
         if path.stem in NOT_PIPELINES:
             continue
         try:
-            for pipeline in _declared_in(path):
+            for pipeline in _kept_to_rules(_declared_in(path), folder):
                 if pipeline.name in pipelines:
                     raise DeclarationError(
                         "the name is taken by another pipeline",
@@ -72,7 +77,29 @@ def discover(folder: Path = FOLDER) -> Discovered:
     return Discovered(pipelines=tuple(pipelines[name] for name in sorted(pipelines)), broken=tuple(broken))
 
 
+def _kept_to_rules(declared: list[Pipeline], folder: Path) -> list[Pipeline]:
+    """The pipelines under the organisation's rules and their own. Without readable rules none loads."""
+    path = folder / f"{RULES}.py"
+    if not path.is_file():
+        return declared
+    rules = [value for value in vars(_module(path)).values() if isinstance(value, Rules)]
+    if len(rules) != 1:
+        raise DeclarationError(
+            "one set of rules is expected", where=f"pipelines/{path.name}", found=f"{len(rules)} of them"
+        )
+    return [replace(pipeline, rules=strictest(pipeline.rules, rules[0])) for pipeline in declared]
+
+
 def _declared_in(path: Path) -> list[Pipeline]:
+    declared = [value for value in vars(_module(path)).values() if isinstance(value, Pipeline)]
+    if not declared:
+        raise DeclarationError(
+            "no pipeline is declared", where=f"pipelines/{path.name}", expected="name = Pipeline(...)"
+        )
+    return list({id(pipeline): pipeline for pipeline in declared}.values())
+
+
+def _module(path: Path) -> ModuleType:
     name = f"pipelines.{path.stem}" if path.parent == FOLDER else f"_declared_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -80,9 +107,4 @@ def _declared_in(path: Path) -> list[Pipeline]:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
-    declared = [value for value in vars(module).values() if isinstance(value, Pipeline)]
-    if not declared:
-        raise DeclarationError(
-            "no pipeline is declared", where=f"pipelines/{path.name}", expected="name = Pipeline(...)"
-        )
-    return list({id(pipeline): pipeline for pipeline in declared}.values())
+    return module

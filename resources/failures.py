@@ -12,6 +12,7 @@ REFUSALS = frozenset(
         ("training_set", "HistoryTooShort"),
         ("training_set", "NoMatureLabels"),
         ("training_set", "PartitionBlocked"),
+        ("training_set", "RuleBroken"),
         ("dossier", "DagsterAssetCheckFailedError"),
         ("release", "Failure"),
     }

@@ -5,8 +5,8 @@ import json
 import dagster as dg
 
 from perennial.declaration import Pipeline
-from perennial.graph.outdated import CHECK, DERIVED, outdated_in, told
-from perennial.graph.stages import DATA
+from perennial.graph.outdated import CHECK, derived_tables, outdated_in, told
+from perennial.graph.stages import data_assets
 from perennial.stores.tables import Tables
 from sensors.automation import keys_of
 from sensors.progress import runs_of
@@ -14,7 +14,7 @@ from sensors.progress import runs_of
 
 def build_lineage(pipeline: Pipeline) -> dg.SensorDefinition:
     """Build the lineage sensor of `pipeline`."""
-    assets = keys_of(pipeline, DATA)
+    assets = keys_of(pipeline, data_assets(pipeline))
 
     @dg.sensor(
         name=f"{pipeline.name}_lineage",
@@ -30,11 +30,11 @@ def build_lineage(pipeline: Pipeline) -> dg.SensorDefinition:
         before: dict[str, str] = json.loads(context.cursor or "{}")
         if not total or runs_of(context.instance, assets):
             return dg.SensorResult(skip_reason="nothing has landed, or a run renews it now", cursor=context.cursor)
-        behind = {name: outdated_in(standing, name) for name in DERIVED}
+        behind = {name: outdated_in(standing, name) for name in derived_tables(pipeline)}
 
         now = {name: told(keys, total) for name, keys in behind.items()}
 
-        changed = [name for name in DERIVED if now[name] != before.get(name)]
+        changed = [name for name in derived_tables(pipeline) if now[name] != before.get(name)]
         for name in changed:
             context.instance.report_runless_asset_event(_evaluation(pipeline, name, behind[name], now[name]))
         said = "; ".join(f"{name}: {now[name]}" for name in changed) or "as it was"

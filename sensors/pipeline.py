@@ -8,6 +8,8 @@ from perennial.declaration import Pipeline
 from sensors.alerts import build_failed_runs, build_mended_runs
 from sensors.arrivals import build_arrivals
 from sensors.automation import Automation
+from sensors.checks import build_failed_checks
+from sensors.lineage import build_lineage
 from sensors.monitoring import build_monitoring
 from sensors.retraining import build_retraining, build_schedule
 from sensors.tracking import build_catch_up
@@ -18,10 +20,15 @@ def build_automation(pipeline: Pipeline) -> Automation:
     schedule = build_schedule(pipeline)
     return Automation(
         schedules=[schedule] if schedule else [],
-        sensors=[build_arrivals(pipeline), build_monitoring(pipeline), build_retraining(pipeline)],
+        sensors=[
+            build_arrivals(pipeline),
+            build_monitoring(pipeline),
+            build_retraining(pipeline),
+            build_lineage(pipeline),
+        ],
     )
 
 
 def build_shared() -> Sequence[dg.SensorDefinition]:
     """What watches over the runs of every pipeline."""
-    return [build_failed_runs(), build_mended_runs(), build_catch_up()]
+    return [build_failed_runs(), build_mended_runs(), build_failed_checks(), build_catch_up()]

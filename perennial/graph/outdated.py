@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from perennial.graph.lineage import STEPS, Recorded, Standing
+from perennial.graph.lineage import STEPS, Recorded, Standing, steps_of
 from perennial.graph.ranges import ranges_of
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 CHECK = "is_up_to_date"
 """Name of the check that tells it of each derived table."""
-DERIVED = tuple(name for name, step in STEPS.items() if step.parent)
-"""The tables that are made from another."""
 MOST_TOLD = 3
 """Reasons that a line about a table holds."""
 
@@ -37,11 +35,16 @@ class Outdated:
         return f"{self.table} is blocked" in self.reason
 
 
+def derived_tables(pipeline: Pipeline) -> tuple[str, ...]:
+    """The tables of `pipeline` that are made from another."""
+    return tuple(name for name in steps_of(pipeline) if STEPS[name].parent or STEPS[name].across)
+
+
 def outdated(standing: Standing) -> list[Outdated]:
     """What is not up to date among the partitions that landed, tables in the order in which they are mended."""
     found: dict[tuple[str, str], list[str]] = {}
     for key in sorted(standing.history("landed")):
-        for reason in dict.fromkeys(standing.problem_with(name, key) for name in STEPS):
+        for reason in dict.fromkeys(standing.problem_with(name, key) for name in steps_of(standing.pipeline)):
             if reason:
                 found.setdefault((_table_of(reason), reason), []).append(key)
     order = {name: position for position, name in enumerate(STEPS)}

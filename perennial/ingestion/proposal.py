@@ -192,7 +192,7 @@ def _of_column(column: Typed, parts: pl.DataFrame, *, hidden: bool) -> list[Line
         shares = parts.group_by("partition").agg(pl.col(name).is_not_null().mean())[name]
         least = math.floor(50 * float(shares.min() or 0)) / 100  # type: ignore[arg-type]
         if least > 0:
-            why = f"{100 * len(values) / parts.height:.3g} % here"
+            why = f"in this file {100 * len(values) / parts.height:.3g} % of the rows have one"
             lines.append(Line(text=f"expect.share_not_null({_text(name)}, {least:g})", why=why))
     if hidden or not len(values):
         return lines

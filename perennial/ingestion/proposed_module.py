@@ -15,6 +15,23 @@ from perennial.ingestion.typed import Typed
 WIDTH = 118
 QUESTION = "QUESTION"
 """Stands where a person must answer; a declaration that still holds it does not load."""
+NAMES = (
+    *("BaseRate", "BinaryClassification", "Column", "Csv", "Daily", "Files", "GradientBoosting", "Label", "Linear"),
+    *(
+        "Median",
+        "Monthly",
+        "Pipeline",
+        "Regression",
+        "Schema",
+        "ShareWithin",
+        "Windows",
+        "col",
+        "days",
+        "env",
+        "expect",
+    ),
+)
+"""What a module may import, in the order in which it does."""
 MOST_CATEGORIES = 1_000
 """Texts of a column that is still proposed as a feature."""
 
@@ -23,9 +40,9 @@ def module_text(found: Proposal, *, name: str, owner: str = "team:unknown") -> s
     """The module `pipelines/{name}.py` that declares what `found` suggests."""
     body = "\n".join(_pipeline(found, name, owner))
     code = "\n".join(line for line in body.splitlines() if not line.lstrip().startswith("#"))
-    used = set(re.findall(r"\b(?:[A-Z][A-Za-z]+|col|days|env|expect)(?=[(.])", code))
+    used = [each for each in NAMES if re.search(rf"\b{each}[(.]", code)]
     head = f'"""{_title(name)}: proposed from {found.rows:,} rows of one file; edit it."""'
-    return f"{head}\n\n{_imports(sorted(used, key=lambda n: (n.islower(), n)))}\n\n{body}\n"
+    return f"{head}\n\n{_imports(used)}\n\n{body}\n"
 
 
 def _title(name: str) -> str:
@@ -152,7 +169,14 @@ def _schema(found: Proposal) -> Iterator[str]:
             yield from _comment(f"barred as a guess: {found.late[column.name]}", indent=12)
         if not column.values.drop_nulls().len():
             yield from _comment("no value in this file: its kind is a guess", indent=12)
-        yield f"            {_quoted(column.name)}: {_column(found, column)},"
+        parts = _column(found, column)
+        line = f"            {_quoted(column.name)}: Column({', '.join(parts)}),"
+        if len(line) <= WIDTH + 2:
+            yield line
+        else:
+            yield f"            {_quoted(column.name)}: Column("
+            yield from (f"                {part}," for part in parts)
+            yield "            ),"
     if found.key == (ROW_NUMBER,):
         yield f'            "{ROW_NUMBER}": Column("int64"),'
     if found.event_time is None:
@@ -163,7 +187,7 @@ def _schema(found: Proposal) -> Iterator[str]:
     yield "    ),"
 
 
-def _column(found: Proposal, column: Typed) -> str:
+def _column(found: Proposal, column: Typed) -> list[str]:
     parts = [_quoted(column.kind)]
     if column.time_format:
         parts.append(f"source=col({_quoted(column.source)}).str.to_datetime({_quoted(column.time_format)})")
@@ -172,7 +196,7 @@ def _column(found: Proposal, column: Typed) -> str:
     parts += ["nullable=True"] if column.values.null_count() else []
     parts += ["pii=True"] if column.name in found.personal else []
     parts += ['known="with_label"'] if column.name in found.late else []
-    return f"Column({', '.join(parts)})"
+    return parts
 
 
 def _features(found: Proposal) -> Iterator[str]:
@@ -203,21 +227,19 @@ def feature_lines(found: Proposal) -> Iterator[str]:
 
 def _label(found: Proposal) -> Iterator[str]:
     known_at = found.known_at or "happened_at"
-    if found.label is None:
-        yield f'    label=Label("outcome", value=col("{QUESTION}"), known_at="{known_at}"),'
-        return
-    if not found.other_times:
-        yield from _comment(f"{QUESTION} 3: since when is the outcome known? Hardly since the event itself")
-    later, _, earlier = found.label.partition(" - ")
-    if earlier:
-        yield "    label=Label("
-        yield '        "minutes",'
-        yield f'        value=(col("{later}") - col("{earlier}")).dt.total_seconds() / 60,'
-        yield f'        known_at="{known_at}",'
-        yield "    ),"
-    else:
-        name = "outcome" if found.label in ("label", "prediction") else found.label
-        yield f'    label=Label("{name}_outcome", value=col("{found.label}"), known_at="{known_at}"),'
+    name, value = "outcome", f'col("{QUESTION}")'
+    if found.label is not None:
+        if not found.other_times:
+            yield from _comment(f"{QUESTION} 3: since when is the outcome known? Hardly since the event itself")
+        later, _, earlier = found.label.partition(" - ")
+        name = "minutes" if earlier else f"{found.label}_outcome"
+        span = f'(col("{later}") - col("{earlier}")).dt.total_seconds() / 60'
+        value = span if earlier else f'col("{found.label}")'
+    yield "    label=Label("
+    yield f'        "{name}",'
+    yield f"        value={value},"
+    yield f'        known_at="{known_at}",'
+    yield "    ),"
 
 
 def _learning(found: Proposal) -> Iterator[str]:

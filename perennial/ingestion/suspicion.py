@@ -29,6 +29,8 @@ MOST = 6
 """Candidates named for the label."""
 ALIKE = 0.95
 """Correlation with the label from which a column is suspected to be made from it."""
+LEAST = 30
+"""Rows from which a correlation says something."""
 FEW = 50
 """Categories of a column that may each hold one value of the label."""
 
@@ -67,7 +69,7 @@ def leaks(rows: pl.DataFrame, label: str) -> dict[str, str]:
     """The columns that say so much about `label` that they may be made from it, each with the reason."""
     target = rows[label].cast(pl.Float64)
     found: dict[str, str] = {}
-    for name in rows.columns:
+    for name in rows.columns if rows.height >= LEAST else ():
         if name == label:
             continue
         if rows.schema[name].is_numeric():

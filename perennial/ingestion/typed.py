@@ -9,17 +9,12 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from perennial.consistency import LAKE_COLUMNS
 from perennial.schema import POLARS_TYPES, Kind
 
 NO_VALUE = ("NULL", "null", "NA", "N/A", "n/a", "NaN", "nan", "None", "none", "-", "?")
 """Texts that mostly stand for no value."""
 TIMES = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%d.%m.%Y", "%m/%d/%Y")
-TAKEN = frozenset(
-    """event_time known_at partition revision reason split label prediction source_partition id at pipeline version
-    bundle latency_ms instance features source""".split()
-)
-"""Names that the lake's tables use; `perennial.declaration` refuses them."""
-
 KINDS: dict[Kind, tuple[type[pl.DataType], ...]] = {
     "int32": (pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16),
     "int64": (pl.Int64, pl.UInt32, pl.UInt64),
@@ -74,7 +69,7 @@ def declared_names(sources: Iterable[str]) -> dict[str, str]:
     for source in sources:
         split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", source)
         name = re.sub(r"\W+", "_", split.lower()).strip("_") or "column"
-        name = f"row_{name}" if name in TAKEN or keyword.iskeyword(name) or name[0].isdigit() else name
+        name = f"row_{name}" if name in LAKE_COLUMNS or keyword.iskeyword(name) or name[0].isdigit() else name
         taken, number = name, 2
         while name in found.values():
             name, number = f"{taken}_{number}", number + 1

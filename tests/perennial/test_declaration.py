@@ -32,6 +32,7 @@ from perennial import (
     Pipeline,
     Retraining,
     Rolling,
+    Rules,
     Schema,
     Slice,
     Windows,
@@ -174,6 +175,7 @@ OTHER: dict[str, Any] = {
     "late": Late(accept_for=timedelta(days=2)),
     "leakage": replace(DECLARED.leakage, power=0.5),
     "aggregates": [Rolling(by="restaurant", of="items", how="sum", days=7)],
+    "rules": Rules(barred=("gender",)),
     "seed": 1,
 }
 

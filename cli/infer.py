@@ -1,0 +1,95 @@
+"""Infer: what one file suggests about the pipeline that would read it, as a module to edit."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from perennial.ingestion.proposal import Proposal
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="Parquet, CSV or JSON lines, also in a zip or gzip.")]
+LabelOption = Annotated[
+    str | None, typer.Option("--label", help="Column to predict, or a span between two: 'dropoff_at - pickup_at'.")
+]
+KnownAtOption = Annotated[str | None, typer.Option("--known-at", help="Column that says when the outcome is known.")]
+
+
+def infer(
+    file: File,
+    name: Annotated[str, typer.Option(help="Name of the pipeline; that of the file unless told.")] = "",
+    label: LabelOption = None,
+    known_at: KnownAtOption = None,
+    write: Annotated[Path | None, typer.Option(help="Write the module here instead of printing it.")] = None,
+) -> None:
+    """Propose a pipeline's declaration from one FILE: schema, expectations, time, key, features.
+
+    Prints a module for pipelines/. What no file can tell is a QUESTION in it; it loads when the label is told.
+    """
+    text = proposed(file, name or name_of(file), label=label, known_at=known_at)
+    if write is None:
+        typer.echo(text, nl=False)
+    else:
+        write_new(write, text)
+
+
+def proposed(file: Path, name: str, *, label: str | None, known_at: str | None) -> str:
+    """The module that `file` suggests. Raises PerennialError for a file that is no table, and for unknown columns."""
+    from perennial.ingestion.proposed_module import module_text
+
+    return module_text(_propose(file, label, known_at), name=name)
+
+
+def _propose(file: Path, label: str | None, known_at: str | None) -> Proposal:
+    from tempfile import TemporaryDirectory
+
+    from perennial.errors import PerennialError, SourceError
+    from perennial.ingestion.proposal import propose
+    from perennial.sources import Files
+    from perennial.stores.sources.content import take
+    from perennial.stores.sources.formats import read_rows
+
+    with TemporaryDirectory() as spool:
+        try:
+            with file.open("rb") as stream:
+                content = take(stream, spool=Path(spool), name=file.name)
+        except OSError as error:
+            raise SourceError("the file cannot be read", where=str(file), found=str(error.strerror)) from error
+        rows = read_rows(content, Files(file.name), spool=Path(spool), where=str(file))
+        frame = rows.frame
+    if not frame.height:
+        raise SourceError("there is nothing to infer from", where=str(file), found="0 rows", expected="at least one")
+    try:
+        return propose(frame, file=file.name, is_text=rows.is_text, label=label, known_at=known_at)
+    except ValueError as error:
+        raise PerennialError("no such column", where=str(file), found=str(error)) from error
+
+
+def name_of(file: Path) -> str:
+    """A pipeline's name made from a file's, without its dates.
+
+    >>> name_of(Path("green_tripdata_2023-01.parquet")), name_of(Path("UCI_Credit_Card.csv"))
+    ('green_tripdata', 'uci_credit_card')
+    """
+    stem = re.sub(r"\d{4}[-_]?\d{2}([-_]?\d{2})?", "", file.name.split(".")[0])
+    name = re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_")
+    return name if re.fullmatch(r"[a-z][a-z0-9_]{1,62}", name) else f"data_{name}".rstrip("_")
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write `text` to a file that is not there yet. Raises PerennialError when it is."""
+    from perennial.errors import PerennialError
+
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise PerennialError(
+            "the file is there already", where=str(path), hint="take another name, or remove it first"
+        ) from None
+    except OSError as error:
+        raise PerennialError("the file cannot be written", where=str(path), found=str(error.strerror)) from error
+    typer.echo(f"written: {path}")

@@ -1,0 +1,192 @@
+"""Proposal: what a file suggests loads as a declaration, holds on the file itself, and asks what no file can tell."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perennial.declaration import Pipeline
+from perennial.errors import DeclarationError
+from perennial.ingestion.proposal import ROW_NUMBER, Proposal, _outward, propose
+from perennial.ingestion.proposed_module import QUESTION, module_text
+from perennial.schema import cast_partition
+from perennial.settings import CLONE
+from perennial.sources import Csv, Files
+from perennial.stores.sources.content import take
+from perennial.stores.sources.formats import Rows, read_rows
+from perennial.validation.verdicts import judge_partitions, split_rows
+
+SETS = {
+    "taxi": ("green_taxi/green_tripdata_2023-02.parquet", "lpep_dropoff_datetime - lpep_pickup_datetime"),
+    "hotel": ("hotel_bookings/hotel_bookings.csv.zip", "is_canceled"),
+    "bike": ("bike_sharing/hour.csv", "cnt"),
+    "credit": ("credit_default/UCI_Credit_Card.csv", "default.payment.next.month"),
+}
+
+
+def declared(text: str, name: str) -> Pipeline:
+    """The pipeline that a module declares."""
+    names: dict[str, object] = {}
+    exec(compile(text, f"{name}.py", "exec"), names)  # noqa: S102 - the module under test
+    found = names[name]
+    assert isinstance(found, Pipeline)
+    return found
+
+
+def rows_of(path: Path, spool: Path, source: Files) -> Rows:
+    with path.open("rb") as stream:
+        return read_rows(take(stream, spool=spool, name=path.name), source, spool=spool, where=path.name)
+
+
+def partitions_of(rows: pl.DataFrame, pipeline: Pipeline, found: Proposal) -> pl.DataFrame:
+    """`rows` as they land, in the partitions that the calendar cuts."""
+    at = pipeline.time.event_time
+    key = pl.col(at).dt.strftime(pipeline.time.key_format) if found.is_whole else pl.lit(pipeline.time.start)
+    return rows.with_columns(partition=key, event_time=pl.col(at), known_at=pl.col(at))
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", SETS)
+def test_the_proposal_of_a_real_file_loads_and_every_expectation_holds_on_that_file(
+    real_data: Path, tmp_path: Path, name: str
+) -> None:
+    file, label = SETS[name]
+    raw = rows_of(real_data / file, tmp_path, Files(Path(file).name))
+
+    found = propose(raw.frame, file=Path(file).name, is_text=raw.is_text, label=label)
+    pipeline = declared(module_text(found, name=name), name)
+
+    read = rows_of(real_data / file, tmp_path, pipeline.source)
+    frame = read.frame
+    if found.event_time is None:  # the source must deliver it: that is the question the module asks
+        frame = frame.with_columns(happened_at=pl.lit("2024-01-01").str.to_datetime("%Y-%m-%d"))
+    cast = cast_partition(frame, pipeline.schema, where=name, is_text=read.is_text)
+    landed = partitions_of(cast.frame, pipeline, found)
+    split = split_rows(landed, pipeline.expectations, pipeline.time)
+    verdicts = judge_partitions(split, pipeline.expectations)
+    assert split.quarantined.height == 0
+    assert not [r.expectation.claim for v in verdicts.values() for r in v.results if not r.success]
+    assert len(verdicts) == landed["partition"].n_unique() >= 1
+
+
+def test_without_a_label_it_asks_and_does_not_load() -> None:
+    found = propose(
+        pl.DataFrame({"price": ["1.5", "2.5"], "at": ["2024-01-01", "2024-01-02"]}), file="a.csv", is_text=True
+    )
+    text = module_text(found, name="rides")
+
+    assert "Candidates: price" in text
+    with pytest.raises(DeclarationError, match=f"'label.value' does not fit, found '{QUESTION}'"):
+        declared(text, "rides")
+
+
+def test_columns_that_give_the_label_away_are_barred_with_the_reason() -> None:
+    rows = pl.DataFrame({"n": range(100), "twice": [2.0 * n for n in range(100)], "size": [n % 7 for n in range(100)]})
+
+    found = propose(rows, file="x_2024-01.parquet", label="n")
+
+    assert found.late == {"n": "", "twice": "it moves with the label (correlation 1.00)"}
+    text = module_text(found, name="x")
+    assert "barred as a guess: it moves with the label (correlation 1.00)" in text
+    assert 'col("twice")' not in text
+
+
+def test_personal_data_is_marked_and_neither_listed_nor_a_feature() -> None:
+    rows = pl.DataFrame({"contact": ["a@b.org", "c@d.org"] * 4, "phone": ["1", "2"] * 4, "n": range(8)})
+
+    found = propose(rows, file="x_2024-01.parquet", label="n")
+
+    assert found.personal == {"contact": "values like e-mail addresses", "phone": "its name"}
+    text = module_text(found, name="x")
+    assert "a@b.org" not in text
+    assert 'col("contact")' not in text
+    assert '"contact": Column("string", pii=True)' in text
+
+
+def test_a_date_in_the_name_is_the_partition() -> None:
+    rows = pl.DataFrame({"n": [1, 2]})
+
+    found = [propose(rows, file=name) for name in ("a_2024-02.csv", "a_20240229.csv", "a_2024-02-29.parquet", "a.csv")]
+
+    assert [(f.pattern, f.calendar, f.start) for f in found] == [
+        ("a_{partition:%Y-%m}.csv", "Monthly", "2024-02"),
+        ("a_{partition:%Y%m%d}.csv", "Daily", "2024-02-29"),
+        ("a_{partition:%Y-%m-%d}.parquet", "Daily", "2024-02-29"),
+        ("a.csv", "Monthly", "2024-01"),
+    ]
+
+
+def test_rows_that_nothing_tells_apart_are_known_by_their_number() -> None:
+    assert propose(pl.DataFrame({"n": [1, 1, 1]}), file="a.csv").key == (ROW_NUMBER,)
+    assert propose(pl.DataFrame({"n": [1, 2, 3], "m": [1, 1, 1]}), file="a.csv").key == ("n",)
+    assert propose(pl.DataFrame({"n": [1, 2, 1, 2], "m": [1, 1, 2, 2]}), file="a.csv").key == ("n", "m")
+
+
+def test_texts_for_no_value_are_named_and_codes_stay_text() -> None:
+    rows = pl.DataFrame({"agent": ["9", "NULL", "7"], "zip_code": ["01067", "10115", "80331"], "n": ["1", "2", "3"]})
+
+    found = propose(rows, file="a.csv", is_text=True)
+
+    assert [(c.name, c.kind) for c in found.columns] == [("agent", "int64"), ("zip_code", "string"), ("n", "int64")]
+    assert found.null_values == ("NULL",)
+    assert Csv(null_values=("", "NULL")).null_values == ("", "NULL")
+
+
+def test_an_unknown_label_is_named_with_the_columns_there_are() -> None:
+    with pytest.raises(ValueError, match="no column 'nope'; the file has n"):
+        propose(pl.DataFrame({"n": [1]}), file="a.csv", label="nope")
+
+
+@given(st.floats(-1e9, 1e9).filter(lambda x: abs(x) > 1e-6))
+def test_a_rounded_bound_never_cuts_the_value_off(value: float) -> None:
+    slack = 1e-6 * abs(value)
+
+    assert _outward(value, -1) <= value + slack
+    assert _outward(value, 1) >= value - slack
+    assert abs(_outward(value, 1) - value) <= 0.11 * abs(value)
+
+
+COLUMNS = st.dictionaries(
+    st.text("abcXYZ_. -", min_size=1, max_size=12),
+    st.sampled_from([pl.Int64, pl.Float64, pl.String, pl.Boolean, pl.Datetime("us"), pl.Date, pl.Null]),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(COLUMNS, st.integers(1, 5))
+def test_whatever_the_columns_the_module_is_python_that_only_its_questions_keep_from_loading(
+    columns: dict[str, pl.DataType], rows: int
+) -> None:
+    frame = pl.DataFrame({name: pl.Series([None] * rows, dtype=kind) for name, kind in columns.items()})
+
+    text = module_text(propose(frame, file="any.parquet"), name="any_of_it")
+
+    with pytest.raises(DeclarationError, match=QUESTION):
+        declared(text, "any_of_it")
+
+
+def test_the_module_is_laid_out_as_make_check_wants_it(tmp_path: Path) -> None:
+    rows = pl.DataFrame(
+        {
+            "VendorID": ["1", "2", "2"],
+            "a long name of a column that holds a time": ["2024-01-01", "2024-01-02", "2024-01-02"],
+            "share": ["0.5", None, "0.25"],
+            "kind": ["a", 'b"c', None],
+            "Sex": ["f", "m", "f"],
+        }
+    )
+    (tmp_path / "__init__.py").touch()
+    module = tmp_path / "proposed.py"
+    module.write_text(module_text(propose(rows, file="a.csv", is_text=True, label="share"), name="proposed"))
+
+    for command in (["check"], ["format", "--check"]):
+        ruff = [sys.executable, "-m", "ruff", *command, "--config", str(CLONE / "pyproject.toml"), str(module)]
+        done = subprocess.run(ruff, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
