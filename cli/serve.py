@@ -12,8 +12,12 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes any free one.")] = 8000,
 ) -> None:
-    """Answer prediction requests with the champion of every pipeline, until Ctrl-C."""
+    """Answer prediction requests with the champion of every pipeline, and take pushed events, until Ctrl-C."""
     from perennial.settings import find_home
+    from perennial.stores.pushed import publish_all
+    from pipelines.discovery import discover
     from serving.server import serve as run
 
-    run(find_home(os.environ), host=host, port=port)
+    home = find_home(os.environ)
+    publish_all(home.pushed, discover().pipelines)
+    run(home, host=host, port=port)

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from perennial.errors import PerennialError, RequestError, UnknownModel, UnknownPrediction
+from perennial.errors import PerennialError, RequestError, UnknownModel, UnknownPrediction, UnknownSource
 from perennial.prediction.request import BodyError, FieldError
 from serving.batching import LogUnwritable
 from serving.models import Unready
@@ -51,6 +51,7 @@ _STATUS: list[tuple[type[Exception], int, str]] = [
     (RequestError, 422, "values"),
     (UnknownModel, 404, "model"),
     (UnknownPrediction, 404, "prediction"),
+    (UnknownSource, 404, "source"),
     (Unready, 503, "unready"),
     (LogUnwritable, 503, "log"),
 ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -21,8 +21,9 @@ from starlette.exceptions import HTTPException
 from perennial.errors import PerennialError
 from perennial.stores.operations import Outcome
 from serving.answers import Receive, Scope, Send, WrongMethod, encode, failure_of, read_body
-from serving.batching import Batcher
+from serving.batching import Batcher, LogUnwritable
 from serving.documentation import describe, page
+from serving.events import EventIntake
 from serving.feedback import read_outcomes
 from serving.metrics import UNKNOWN, Metrics
 from serving.models import Models, Served, Unready
@@ -48,6 +49,8 @@ class Parts:
     batcher: Batcher
     metrics: Metrics
     now: Callable[[], datetime]
+    events: EventIntake | None = None
+    """None while a single bundle is served."""
     feedback: FeedbackStore | None = None
     """None while a single bundle is served, without a database."""
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None
@@ -73,6 +76,7 @@ def build_routes(parts: Parts) -> FastAPI:
     _add_health(app, parts)
     _add_models(app, parts)
     _add_feedback(app, parts)
+    _add_sources(app, parts)
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
@@ -98,6 +102,7 @@ def _add_errors(app: FastAPI, parts: Parts) -> None:
         return _json({"error": error.detail}, error.status_code, error.headers)
 
     app.add_exception_handler(PerennialError, fail)
+    app.add_exception_handler(LogUnwritable, fail)
     app.add_exception_handler(HTTPException, refuse)
 
 
@@ -156,6 +161,29 @@ def _keep_feedback(parts: Parts, pipeline: str, body: bytes) -> dict[str, int]:
     if outcomes:
         parts.metrics.feedback.labels(pipeline).inc(len(outcomes))
     return {"received": len(outcomes), "new": new}
+
+
+def _add_sources(app: FastAPI, parts: Parts) -> None:
+    @app.get("/v1/sources", summary="The pipelines that take pushed events")
+    async def sources() -> dict[str, list[str]]:
+        return {"sources": parts.events.names() if parts.events else []}
+
+    @app.get("/v1/sources/{pipeline}", summary="What an event of this pipeline holds")
+    async def source(pipeline: str) -> Response:
+        return _json(asdict(_intake(parts, pipeline).find(pipeline)))
+
+    @app.post("/v1/sources/{pipeline}/events", include_in_schema=False)
+    async def events(pipeline: str, request: Request) -> Response:
+        body, key = await read_body(request.receive), request.headers.get("idempotency-key")
+        answer = await run_in_threadpool(_intake(parts, pipeline).take, pipeline, body, key)
+        parts.metrics.events.labels(pipeline).inc(answer["received"])
+        return _json(answer, 202)
+
+
+def _intake(parts: Parts, pipeline: str) -> EventIntake:
+    if parts.events is None:
+        raise Unready("events are not taken while a single bundle is served", where=pipeline[:100])
+    return parts.events
 
 
 def _described(served: Served) -> dict[str, Any]:

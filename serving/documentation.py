@@ -45,6 +45,24 @@ _ANSWER = {
         "predictions": {"type": "array", "items": {"type": "number"}},
         "ids": {"type": "array", "items": {"type": "string"}, "description": "For feedback, one a prediction."},
         "model_version": {"type": "string", "description": "The version that computed them."},
+        "defaulted": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "additionalProperties": {"type": "string", "enum": ["absent", "stale", "unavailable"]},
+            },
+            "description": "By instance: the looked-up features that hold their default, and why. Only when one does.",
+        },
+    },
+}
+_EVENT = {"type": "object"}
+_ACCEPTED = {
+    "type": "object",
+    "required": ["received", "partitions", "repeated"],
+    "properties": {
+        "received": {"type": "integer"},
+        "partitions": {"type": "array", "items": {"type": "string"}, "description": "In which they will land."},
+        "repeated": {"type": "boolean", "description": "Whether this very request was accepted before."},
     },
 }
 _COUNTS = {"type": "object", "properties": {"received": {"type": "integer"}, "new": {"type": "integer"}}}
@@ -72,6 +90,7 @@ def describe(base: dict[str, Any], served: Iterable[Served]) -> dict[str, Any]:
         paths[f"/v1/models/{one.pipeline}:predict"] = {"post": _predict(one)}
     paths["/v1/models/{pipeline}:predict"] = {"post": _predict(None)}
     paths["/v1/models/{pipeline}:feedback"] = {"post": _feedback()}
+    paths["/v1/sources/{pipeline}/events"] = {"post": _events()}
     return base | {"paths": paths}
 
 
@@ -96,10 +115,11 @@ def _predict(served: Served | None) -> dict[str, Any]:
     example: dict[str, Any] = {}
     if served is not None:
         schema = served.predictor.reader.schema
+        fields = (*schema.columns, *schema.optional, *(lookup.field for lookup in schema.lookups))
         item = {
             "type": "object",
             "required": [column.name for column in schema.columns],
-            "properties": {column.name: _field(column) for column in (*schema.columns, *schema.optional)},
+            "properties": {column.name: _field(column) for column in fields},
             "additionalProperties": False,
         }
         example = {column.name: _EXAMPLES[column.kind] for column in schema.columns}
@@ -122,6 +142,21 @@ def _feedback() -> dict[str, Any]:
         _OUTCOMES, _COUNTS, {"outcomes": [{"id": "an id from predict", "label": 12.5}]}, named=False,
         failures={400: "Broken JSON", 404: "An id that was never issued", 422: "A label is no finite number"},
     )  # fmt: skip
+
+
+def _events() -> dict[str, Any]:
+    body = {"type": "object", "required": ["events"], "properties": {"events": {"type": "array", "items": _EVENT}}}
+    operation = _operation(
+        "Push events of a pipeline's source; fields: GET /v1/sources/{pipeline}",
+        body, _ACCEPTED, {"events": [{"a declared field": "its value"}]}, named=False,
+        failures={
+            400: "Broken JSON", 404: "It takes no events", 413: "Too large", 422: "A field does not fit",
+            503: "Not kept: send them again",
+        },
+    )  # fmt: skip
+    operation["responses"]["202"] = operation["responses"].pop("200")
+    key = {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string"}}
+    return operation | {"parameters": [*operation["parameters"], key]}
 
 
 def _operation(

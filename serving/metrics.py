@@ -57,6 +57,8 @@ class Metrics:
         )
         self.database_failures = Counter("perennial_operations_failures", "Polls it did not answer.", registry=registry)
         self.feedback = Counter("perennial_feedback", "Outcomes received.", ["pipeline"], registry=registry)
+        self._add_lookups(registry)
+        self.events = Counter("perennial_events", "Pushed events accepted.", ["pipeline"], registry=registry)
         Gauge("perennial_in_flight", "Predict requests not answered yet.", registry=registry).set_function(
             lambda: self.in_flight.count
         )
@@ -64,6 +66,24 @@ class Metrics:
         self._of_status = lru_cache(256)(self._requests.labels)
         self._of_pipeline = lru_cache(256)(self._latency.labels)
         self._of_version = lru_cache(256)(self._instances.labels)
+
+    def _add_lookups(self, registry: CollectorRegistry) -> None:
+        """What the online store gave."""
+        self.lookup_defaults = Counter(
+            "perennial_lookup_defaults", "Looked-up features that hold their default, by reason.",
+            ["pipeline", "feature", "reason"], registry=registry,
+        )  # fmt: skip
+        self.lookup_seconds = Histogram(
+            "perennial_lookup_seconds", "Looking up the features of a micro-batch.", ["pipeline"],
+            buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25), registry=registry,
+        )  # fmt: skip
+        self.online_store_up = Gauge(
+            "perennial_online_store_up", "Whether the online store answered last.", ["pipeline"], registry=registry
+        )
+        self.online_known_at = Gauge(
+            "perennial_online_known_at", "Since when the values online were known, in seconds since 1970.",
+            ["pipeline", "view"], registry=registry,
+        )  # fmt: skip
 
     def answered(self, pipeline: str, version: str, instances: int, seconds: float) -> None:
         """Count a predict request that was answered."""

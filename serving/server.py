@@ -22,10 +22,14 @@ from perennial.bundle.bundle import open_bundle
 from perennial.prediction.scoring import Predictor
 from perennial.settings import Home
 from perennial.stores.bundles import BundleStore
+from perennial.stores.online import open_reader
 from perennial.stores.operations import Operations
 from perennial.stores.segments import Record, SegmentWriter
+from serving.alarms import Alarms
 from serving.app import Parts, Server
 from serving.batching import Batcher
+from serving.events import EventIntake
+from serving.lookup import Lookups
 from serving.metrics import Metrics
 from serving.models import Models, Served
 
@@ -83,8 +87,11 @@ def serve(home: Home, *, host: str = "127.0.0.1", port: int = 8000) -> None:
     operations = Operations(home.operations_url)
     secret = Secret(operations=operations)
     inference_log = InferenceLog(home.inference)
-    batcher = Batcher(secret=secret, keep=inference_log.keep, metrics=metrics)
-    follow = _follower(models, secret, operations, BundleStore(home.bundles))
+    lookups = Lookups(open_reader(home.online_store), metrics)
+    batcher = Batcher(secret=secret, keep=inference_log.keep, metrics=metrics, lookups=lookups)
+    events = EventIntake(root=home.pushed, now=_now)
+    alarms = Alarms(lookups=lookups, alerts=operations, now=_now)
+    follow = _follower(models, secret, operations, BundleStore(home.bundles), alarms)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -94,9 +101,13 @@ def serve(home: Home, *, host: str = "127.0.0.1", port: int = 8000) -> None:
         yield
         ended.set()
         batcher.close()
+        await lookups.close()
         inference_log.close()
+        events.close()
 
-    parts = Parts(models=models, batcher=batcher, metrics=metrics, now=_now, feedback=operations, lifespan=lifespan)
+    parts = Parts(
+        models=models, batcher=batcher, metrics=metrics, now=_now, events=events, feedback=operations, lifespan=lifespan
+    )
     _run(Server(parts), host, port)
 
 
@@ -116,7 +127,9 @@ def serve_bundle(path: Path, *, host: str = "127.0.0.1", port: int = 8000, leash
     _run(Server(Parts(models=models, batcher=batcher, metrics=metrics, now=_now)), host, port)
 
 
-def _follower(models: Models, secret: Secret, operations: Operations, bundles: BundleStore) -> Callable[[], None]:
+def _follower(
+    models: Models, secret: Secret, operations: Operations, bundles: BundleStore, alarms: Alarms
+) -> Callable[[], None]:
     def follow() -> None:
         try:
             secret()
@@ -124,6 +137,7 @@ def _follower(models: Models, secret: Secret, operations: Operations, bundles: B
             models.note_trouble(error)
         else:
             models.refresh(operations, bundles)
+            alarms.settle()
 
     return follow
 

@@ -65,13 +65,17 @@ class FieldError(RequestError):
 class RequestReader:
     """Reads the requests of one bundle: JSON to checked rows, checked rows to a frame."""
 
-    def __init__(self, schema: RequestSchema) -> None:
+    def __init__(self, schema: RequestSchema, *, of: str = "instances") -> None:
         self.schema = schema
-        self._fields = {column.name: column for column in (*schema.columns, *schema.optional)}
+        self._of = of
+        required = {column.name: column for column in (*schema.columns, *schema.optional)}
+        self._fields = required | {lookup.name: lookup.field for lookup in schema.lookups}
+        self._first_lookup = len(required)
+        self._lookups = {lookup.name for lookup in schema.lookups}
         self._types = {name: _type(column) for name, column in self._fields.items()}
         self._row = self._row_type()
         self._body: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
-            msgspec.defstruct("Request", [("instances", _list_of(self._row))], forbid_unknown_fields=True)
+            msgspec.defstruct("Request", [(of, _list_of(self._row))], forbid_unknown_fields=True)
         )
         self._times = [f"f{i}" for i, column in enumerate(self._fields.values()) if column.kind == "datetime"]
         self._event_time = f"f{list(self._fields).index(schema.event_time)}"
@@ -79,27 +83,38 @@ class RequestReader:
         self._zone = ZoneInfo(schema.timezone)
 
     def decode(self, body: bytes) -> list[Row]:
-        """The checked instances of the JSON text `{"instances": [...]}`.
+        """The checked instances of the JSON text `{"instances": [...]}`, or of the list that `of` names.
 
         Raises BodyError for broken JSON or another shape, FieldError for an instance that does not fit.
         """
         try:
-            rows = self._body.decode(body).instances
+            rows: list[Row] = getattr(self._body.decode(body), self._of)
             for row in rows:
                 self._settle(row)
         except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
-            return self.check(instances_in(body))  # the slow way, for an answer that names the field
+            return self.check(list_in(body, self._of))  # the slow way, for an answer that names the field
         return list(rows)
 
     def check(self, instances: Sequence[Any]) -> list[Row]:
         """The checked form of `instances`; raises FieldError for the first that does not fit."""
         return [self._check(index, instance) for index, instance in enumerate(instances)]
 
-    def frame(self, rows: Iterable[Row]) -> pl.DataFrame:
-        """Checked rows in the declared types, the columns that every instance carries."""
+    def frame(self, rows: Iterable[Row], looked_up: Iterable[Sequence[float | None]] | None = None) -> pl.DataFrame:
+        """Checked rows in the declared types, the columns that every instance carries and the lookups.
+
+        `looked_up` holds the lookups of each row; without it, those that a row lacks have their defaults.
+        """
         values = list(map(msgspec.structs.astuple, rows))
+        if self.schema.lookups:
+            first = self._first_lookup
+            found = looked_up if looked_up is not None else (self._or_defaults(row[first:]) for row in values)
+            values = [(*row[:first], *one) for row, one in zip(values, found, strict=True)]
         frame = pl.DataFrame(values, schema=self._polars, orient="row")  # 3 times as fast as column by column
         return frame.select(self.schema.polars.names()) if self.schema.optional else frame
+
+    def carried(self, row: Row) -> tuple[float | None | msgspec.UnsetType, ...]:
+        """The lookups of a row in the order of the schema, UNSET where the row does not carry one."""
+        return msgspec.structs.astuple(row)[self._first_lookup :]
 
     def event_time(self, row: Row) -> datetime:
         """When the instance happened, in UTC."""
@@ -111,8 +126,10 @@ class RequestReader:
         required = len(self.schema.columns)
         fields: list[Any] = [
             (f"f{i}", wanted) if i < required else (f"f{i}", wanted | None, None)
-            for i, wanted in enumerate(self._types.values())
+            for i, wanted in enumerate(list(self._types.values())[: self._first_lookup])
         ]
+        for i, wanted in list(enumerate(self._types.values()))[self._first_lookup :]:
+            fields.append((f"f{i}", wanted | None | msgspec.UnsetType, msgspec.UNSET))
         names = {f"f{i}": name for i, name in enumerate(self._types)}
         return msgspec.defstruct("Row", fields, rename=names, forbid_unknown_fields=True, omit_defaults=True, gc=False)
 
@@ -132,19 +149,28 @@ class RequestReader:
 
     def _check(self, index: int, instance: Any) -> Row:
         if not isinstance(instance, Mapping):
-            _refuse(index, None, "the instance is not an object", instance, "an object with a value a field")
+            self._refuse(index, None, "it is not an object", instance, "an object with a value a field")
         known = ", ".join(self._fields)
         for name in instance:
             if name not in self._fields:
-                _refuse(index, str(name), f"field {name!r} is not known", instance[name], f"only {known}")
+                self._refuse(index, str(name), f"field {name!r} is not known", instance[name], f"only {known}")
         for column in self.schema.columns:
             if column.name not in instance:
                 found = f"fields {', '.join(map(str, instance)) or 'none'}"
                 raise FieldError(
                     f"field {column.name!r} is missing",
-                    index=index, field=column.name, found=found[:200], expected=_expected(column),
+                    index=index, field=column.name, found=found[:200], expected=_expected(column), of=self._of,
                 )  # fmt: skip
-        return self._row(*(self._value(index, self._fields[name], instance.get(name)) for name in self._fields))
+        return self._row(*(self._value_of(index, name, instance) for name in self._fields))
+
+    def _value_of(self, index: int, name: str, instance: Mapping[str, Any]) -> Any:
+        if name not in instance and name in self._lookups:
+            return msgspec.UNSET
+        return self._value(index, self._fields[name], instance.get(name))
+
+    def _or_defaults(self, carried: Sequence[Any]) -> tuple[float | None, ...]:
+        pairs = zip(carried, self.schema.lookups, strict=True)
+        return tuple(lookup.default if value is msgspec.UNSET else value for value, lookup in pairs)
 
     def _value(self, index: int, column: RequestColumn, value: Any) -> Any:
         optional = column in self.schema.optional
@@ -154,7 +180,7 @@ class RequestReader:
             return self._exact(value, column)
         except (msgspec.MsgspecError, ValueError, OverflowError):
             what = f"field {column.name!r} " + ("is null" if value is None else "does not fit")
-            _refuse(index, column.name, what, value, _expected(column))
+            self._refuse(index, column.name, what, value, _expected(column))
 
     def _exact(self, value: Any, column: RequestColumn) -> Any:
         checked = msgspec.convert(value, self._types[column.name])
@@ -163,6 +189,9 @@ class RequestReader:
         if isinstance(checked, float) and not math.isfinite(checked):
             raise ValueError(checked)
         return self._wall_clock(checked) if isinstance(checked, datetime) else checked
+
+    def _refuse(self, index: int, field: str | None, what: str, value: Any, expected: str) -> NoReturn:
+        raise FieldError(what, index=index, field=field, found=_short(value), expected=expected, of=self._of)
 
 
 def instances_in(body: bytes) -> list[Any]:
@@ -194,10 +223,6 @@ def _type(column: RequestColumn) -> Any:
 def _expected(column: RequestColumn) -> str:
     text = _EXPECTED[column.kind] + (f" ({column.unit})" if column.unit else "")
     return text + " or null" if column.nullable else text
-
-
-def _refuse(index: int, field: str | None, what: str, value: Any, expected: str) -> NoReturn:
-    raise FieldError(what, index=index, field=field, found=_short(value), expected=expected)
 
 
 def _short(value: Any) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 
-class Record(msgspec.Struct, kw_only=True, gc=False):
+class Record(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     """One answered instance, as a line of JSON."""
 
     id: str
@@ -35,6 +35,8 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
     latency_ms: float
     instance: Any
     features: Any
+    defaulted: Any = None
+    """By the name of each looked-up feature that holds its default: why."""
 
 
 class SegmentWriter:
@@ -52,7 +54,7 @@ class SegmentWriter:
         self._handle: int | None = None
         self._size, self._began = 0, 0.0
 
-    def append(self, records: Sequence[Record]) -> None:
+    def append(self, records: Sequence[msgspec.Struct]) -> None:
         """Hand `records` to the operating system in one write; raises OSError when it does not take them all."""
         if not records:
             return
@@ -67,7 +69,7 @@ class SegmentWriter:
             self._size += written
             if written < len(content):
                 self._end()  # the torn line stays the last of its segment, where readers leave it out
-                raise OSError(f"only {written} of {len(content)} bytes written to the inference log {self.folder}")
+                raise OSError(f"only {written} of {len(content)} bytes written to the log {self.folder}")
 
     def close(self) -> None:
         """End the segment; the next append begins another."""

@@ -21,6 +21,7 @@ from perennial.stores.bundles import BundleStore
 from perennial.stores.operations import Operations
 from serving.app import Parts, Server
 from serving.batching import Batcher
+from serving.events import EventIntake
 from serving.metrics import Metrics
 from serving.models import Models
 from serving.server import InferenceLog
@@ -101,12 +102,16 @@ def local(city: City) -> Iterator[Local]:
     models = Models(metrics=metrics)
     log = InferenceLog(city.home.inference)
     batcher = Batcher(secret=city.operations.secret, keep=log.keep, metrics=metrics)
-    parts = Parts(models=models, batcher=batcher, metrics=metrics, now=lambda: NOW, feedback=city.operations)
+    events = EventIntake(root=city.home.pushed, now=lambda: NOW)
+    parts = Parts(
+        models=models, batcher=batcher, metrics=metrics, now=lambda: NOW, events=events, feedback=city.operations
+    )
     one = Local(city=city, models=models, metrics=metrics, server=Server(parts), log=log)
     with one.loop:
         yield one
     batcher.close()
     log.close()
+    events.close()
 
 
 @dataclass(frozen=True, kw_only=True)

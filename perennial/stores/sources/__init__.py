@@ -14,8 +14,10 @@ from pathlib import Path
 from perennial.declaration import Pipeline
 from perennial.errors import SourceError
 from perennial.ingestion.landing import Arrival
-from perennial.sources import env
-from perennial.stores.sources.files import FileReader
+from perennial.sources import Pushed, env
+from perennial.stores.pushed import PushedEvents
+from perennial.stores.sources.addresses import OBJECTS, WEB, public_address, scheme_of
+from perennial.stores.sources.files import FileReader, Transport
 from perennial.stores.sources.folder import Folder
 
 __all__ = ["Sources"]
@@ -30,6 +32,8 @@ class Sources:
 
     def read(self, pipeline: Pipeline, partition: str, *, fetched_at: datetime) -> Arrival:
         """The partition as its source holds it now. Raises SourceError when there is none that can be read."""
+        if self._is_pushed(pipeline):
+            return self._pushed.read(pipeline, partition, fetched_at=fetched_at)
         return self._files(pipeline).read(pipeline, pipeline.source, partition, fetched_at=fetched_at)
 
     def signatures(self, pipeline: Pipeline, partitions: list[str]) -> dict[str, str]:
@@ -37,19 +41,57 @@ class Sources:
 
         Raises SourceError when the source cannot be reached.
         """
+        if self._is_pushed(pipeline):
+            return self._pushed.signatures(pipeline, partitions)
         return self._files(pipeline).signatures(pipeline, pipeline.source, partitions)
 
     def folder(self, pipeline: Pipeline) -> Path:
-        """The folder that holds the pipeline's files. Raises SourceError when it is not configured."""
-        return Path(self._root(pipeline))
+        """The folder of this machine that holds the pipeline's files. Raises SourceError when there is none."""
+        root = self._root(pipeline)
+        if scheme_of(root):
+            raise SourceError(
+                "the source is no folder", where=pipeline.name, found=public_address(root), expected="a local folder"
+            )
+        return Path(root)
+
+    def is_remote(self, pipeline: Pipeline) -> bool:
+        """Whether looking at the source asks another machine."""
+        return bool(scheme_of(self._root(pipeline)))
 
     def path(self, pipeline: Pipeline, partition: str) -> Path:
         """Where the file of `partition` is expected."""
         return Path(self._files(pipeline).location(pipeline, pipeline.source, partition))
 
+    @property
+    def _pushed(self) -> PushedEvents:
+        return PushedEvents(self.home / "pushed")
+
+    def _is_pushed(self, pipeline: Pipeline) -> bool:
+        source: object = pipeline.source
+        return isinstance(source, Pushed)
+
     def _files(self, pipeline: Pipeline) -> FileReader:
-        spool = self.home / "sources"
-        return FileReader(transport=Folder(spool=spool), root=self._root(pipeline), spool=spool)
+        spool, root = self.home / "sources", self._root(pipeline)
+        return FileReader(transport=self._transport(pipeline, root, spool), root=root, spool=spool)
+
+    def _transport(self, pipeline: Pipeline, root: str, spool: Path) -> Transport:
+        scheme = scheme_of(pipeline.source.pattern.replace("{root}", root))
+        if not scheme:
+            return Folder(spool=spool)
+        if scheme in WEB:
+            from perennial.stores.sources.web import Web
+
+            return Web(spool=spool)
+        if scheme in OBJECTS:
+            from perennial.stores.sources.bucket import Bucket
+
+            return Bucket(spool=spool)
+        raise SourceError(
+            "the source's address has an unknown scheme",
+            where=pipeline.name,
+            found=f"{scheme}://",
+            expected=f"a folder, or one of {', '.join(f'{one}://' for one in (*WEB, *OBJECTS))}",
+        )
 
     def _root(self, pipeline: Pipeline) -> str:
         root = pipeline.source.root
