@@ -1,13 +1,17 @@
 """Featurization: the declared row features of every accepted row."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
-from assets.describe import head, row_counts
+from assets.describe import head, rounded, row_counts
+from assets.partitioning import known_mapping
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
+from perennial.featurization.description import default_shares, describe_aggregate
 from perennial.featurization.expressions import featurize_rows
+from perennial.featurization.lineage import obstacle
+from perennial.stores.aggregates import with_aggregates
 from perennial.stores.clock import Clock
 from perennial.stores.tables import Tables, derived, revisions_of
 
@@ -19,7 +23,7 @@ def build_features(pipeline: Pipeline) -> dg.AssetsDefinition:
         pipeline,
         "features",
         stage="featurization",
-        deps=["accepted"],
+        deps=["accepted", *_aggregates(pipeline)],
         description="The declared features of each accepted row, by the expressions that the bundle will carry.",
         metadata={"features": dg.MetadataValue.md(catalogue(pipeline))},
     )
@@ -28,15 +32,18 @@ def build_features(pipeline: Pipeline) -> dg.AssetsDefinition:
     ) -> Iterator[dg.Output[None]]:
         run = RangeRun(context, pipeline, "features")
         for accepted, keys in run.work(tables, "accepted"):
-            rows = tables.read(pipeline, "accepted", revisions_of(accepted, keys))
+            seen, ready = _in_sight(run, tables, {key: accepted[key].revision for key in keys})
+            if not ready:
+                continue
+            rows = with_aggregates(tables, pipeline, tables.read(pipeline, "accepted", revisions_of(accepted, ready)))
 
             featurized = featurize_rows(rows, pipeline)
 
-            outcomes = {key: derived(pipeline, "features", accepted[key]) for key in keys}
+            outcomes = {key: derived(pipeline, "features", accepted[key], across=seen[key]) for key in ready}
             records = tables.save(pipeline, "features", featurized, outcomes, at=clock.now())
 
             parts = featurized.partition_by("partition", as_dict=True)
-            for key in keys:
+            for key in ready:
                 record = records[key]
                 run.written(
                     key,
@@ -45,6 +52,7 @@ def build_features(pipeline: Pipeline) -> dg.AssetsDefinition:
                         "revision": record.revision,
                         "table_version": record.table_version,
                         "content_hash": record.content_hash,
+                        **{name: rounded(share) for name, share in default_shares(parts[(key,)], pipeline).items()},
                         "sample": head(parts[(key,)].drop("partition"), schema=pipeline.schema),
                     },
                 )
@@ -53,8 +61,28 @@ def build_features(pipeline: Pipeline) -> dg.AssetsDefinition:
     return features
 
 
+def _aggregates(pipeline: Pipeline) -> list[dg.AssetDep]:
+    if not pipeline.aggregates:
+        return []
+    return [dg.AssetDep([pipeline.name, "aggregates"], partition_mapping=known_mapping(pipeline))]
+
+
+def _in_sight(
+    run: RangeRun, tables: Tables, revisions: Mapping[str, int]
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """The aggregates that each partition's rows see, and those where none of them stands in the way."""
+    standing = tables.standing(run.pipeline)
+    seen = {key: standing.across("features", key, revision) for key, revision in revisions.items()}
+    problems = {key: obstacle(parts, "aggregates") for key, parts in seen.items()}
+    for key, problem in problems.items():
+        if problem:
+            run.block(key, problem)
+    return seen, [key for key in revisions if not problems[key]]
+
+
 def catalogue(pipeline: Pipeline) -> str:
     """The declared features as a table: name, kind, definition."""
-    rows = zip(pipeline.checked_features, pipeline.features, strict=True)
-    lines = [f"| {feature.name} | {feature.kind} | `{expression}` |" for feature, expression in rows]
+    rolling = {aggregate.name: describe_aggregate(aggregate) for aggregate in pipeline.checked_aggregates}
+    told = {feature.name: rolling.get(feature.name, str(feature.expression)) for feature in pipeline.checked_features}
+    lines = [f"| {feature.name} | {feature.kind} | `{told[feature.name]}` |" for feature in pipeline.checked_features]
     return "\n".join(["| feature | kind | definition |", "|---|---|---|", *lines])

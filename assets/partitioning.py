@@ -1,6 +1,8 @@
 """Partitioning: a pipeline's calendar in Dagster's terms."""
 
+import math
 import warnings
+from datetime import timedelta
 
 import dagster as dg
 
@@ -34,6 +36,30 @@ def window_mapping(pipeline: Pipeline) -> dg.TimeWindowPartitionMapping:
         warnings.simplefilter("ignore", category=dg.BetaWarning)
         return dg.TimeWindowPartitionMapping(
             start_offset=1 - longest, end_offset=0, allow_nonexistent_upstream_partitions=True
+        )
+
+
+def rolling_mapping(pipeline: Pipeline) -> dg.TimeWindowPartitionMapping:
+    """The aggregates of a partition's end depend on the partials of the longest window, and of the one before."""
+    days = max(aggregate.days for aggregate in pipeline.checked_aggregates)
+    return _behind(1 + math.ceil(timedelta(days=days) / _shortest(pipeline)), last=0)
+
+
+def known_mapping(pipeline: Pipeline) -> dg.TimeWindowPartitionMapping:
+    """A row sees the aggregates of an end before its own: how long before, `known_after` says."""
+    return _behind(1 + math.ceil(pipeline.time.known_after / _shortest(pipeline)), last=-1)
+
+
+def _shortest(pipeline: Pipeline) -> timedelta:
+    """How long a partition is at least, whatever the calendar does in spring."""
+    return {Hourly: timedelta(hours=1), Daily: timedelta(hours=23), Monthly: timedelta(days=27)}[type(pipeline.time)]
+
+
+def _behind(count: int, *, last: int) -> dg.TimeWindowPartitionMapping:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=dg.BetaWarning)
+        return dg.TimeWindowPartitionMapping(
+            start_offset=-count, end_offset=last, allow_nonexistent_upstream_partitions=True
         )
 
 

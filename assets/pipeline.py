@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from assets.aggregates import build_aggregates, build_partials
 from assets.bundle import build_bundle
 from assets.deployment import build_registered_model, build_release
 from assets.drift import build_drift
@@ -9,9 +10,11 @@ from assets.evaluation import build_evaluation
 from assets.featurization import build_features
 from assets.ingestion import build_landed
 from assets.labels import build_labels
+from assets.lineage import build_is_up_to_date
 from assets.monitoring import build_ground_truth, build_inference_log, build_performance
 from assets.prediction import build_predictions
 from assets.promotion import build_dossier
+from assets.summary import build_summary
 from assets.training import build_candidate, build_selected, build_training_set
 from assets.validation import build_accepted, build_profile
 from perennial.declaration import Pipeline
@@ -20,8 +23,10 @@ BUILDERS = (
     build_landed,
     build_accepted,
     build_profile,
+    build_summary,
     build_features,
     build_labels,
+    build_is_up_to_date,
     build_training_set,
     build_selected,
     build_bundle,
@@ -39,7 +44,9 @@ BUILDERS = (
 
 def build_assets(pipeline: Pipeline) -> list[dg.AssetsDefinition]:
     """The whole graph of `pipeline`."""
-    return [build(pipeline) for build in BUILDERS] + [build_candidate(pipeline, c) for c in pipeline.candidates]
+    rolling = [build_partials(pipeline), build_aggregates(pipeline)] if pipeline.aggregates else []
+    candidates = [build_candidate(pipeline, candidate) for candidate in pipeline.candidates]
+    return [*(build(pipeline) for build in BUILDERS), *rolling, *candidates]
 
 
 def build_broken(name: str, error: str, trace: str) -> dg.AssetsDefinition:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from perennial.declaration import Pipeline
-from perennial.graph.stages import DATA, training_assets
+from perennial.graph.stages import data_assets, training_assets
 from perennial.settings import Home, find_home
 from resources.instance import open_instance
 from resources.runs import run_assets
@@ -40,7 +40,7 @@ def main(name: str, first: str, last: str, *stages: str) -> None:
 
 def assets_of(pipeline: Pipeline, stage: str) -> tuple[str, ...]:
     """The names of the assets of a stage."""
-    return {"features": FEATURES, "data": DATA, "training": training_assets(pipeline)}[stage]
+    return {"features": FEATURES, "data": data_assets(pipeline), "training": training_assets(pipeline)}[stage]
 
 
 def materialize(

@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 
 from perennial.declaration import Pipeline
-from perennial.graph.stages import DATA, training_assets
+from perennial.graph.stages import data_assets, training_assets
 from perennial.ingestion.arrivals import fingerprint
 from perennial.retraining import Evidence, NotNow, Train, decide_retraining
 from perennial.stores.artifacts import Artifacts
@@ -106,7 +106,7 @@ def _ask(
 
 def _under_way(instance: dg.DagsterInstance, pipeline: Pipeline) -> str | None:
     """Why the question is not asked yet: what it rests on is being written."""
-    for what, names in (("a training", ("training_set", "release")), ("its data", DATA)):
+    for what, names in (("a training", ("training_set", "release")), ("its data", data_assets(pipeline))):
         runs = runs_of(instance, keys_of(pipeline, names))
         if runs:
             return f"{what} is under way in run {runs[0].run_id[:8]}; the question is asked again when it has ended"

@@ -6,6 +6,7 @@ made again stands in the way, so that nothing is computed from half of what is t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from perennial.featurization.point_in_time import keys_seen
@@ -21,6 +22,8 @@ ABSENT = ""
 def in_window(standing: Standing, key: str, revision: int) -> dict[str, str]:  # noqa: ARG001 - all revisions see the same
     """The partials in the windows of the ends of `key` and of the partition before it: content hashes by revision."""
     pipeline = standing.pipeline
+    if not pipeline.checked_aggregates:
+        return {}
     until = following_known_at(pipeline.time, key)
     found: dict[str, str] = {}
     for source in sources_of(standing, key):
@@ -49,14 +52,12 @@ def in_sight(standing: Standing, key: str, revision: int) -> dict[str, str]:  # 
     }
 
 
-def obstacle(parts: dict[str, str], table: str) -> str | None:
+def obstacle(parts: Mapping[str, str], table: str) -> str | None:
     """Why what `in_window` or `in_sight` found of `table` may not be read, or None when it may."""
     problems = [f"{name}: {hashed[1:]}" for name, hashed in parts.items() if hashed.startswith("!")]
-    return (
-        f"{table} of {problems[0]}" + (f" and {len(problems) - 1} more" if len(problems) > 1 else "")
-        if problems
-        else None
-    )
+    if not problems:
+        return None
+    return f"{table} of {problems[0]}" + (f" and {len(problems) - 1} more" if len(problems) > 1 else "")
 
 
 def _seen(standing: Standing, table: str, key: str, revision: int | None) -> str:

@@ -9,10 +9,16 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from perennial.errors import DeclarationError
+from perennial.featurization.aggregates import Aggregate, groups_of
 from perennial.schema import Kind
+
+if TYPE_CHECKING:
+    from perennial.declaration import Pipeline
 
 ENTITY_KINDS: tuple[Kind, ...] = ("string", "int32", "int64")
 """Kinds of column that can name an entity: a float has no exact value, and a time is no thing."""
@@ -54,9 +60,37 @@ class FeatureView:
         return _sha256([self.pipeline, list(self.by.items()), sorted(self.features.items())])
 
 
+def feature_views(pipeline: Pipeline) -> tuple[FeatureView, ...]:
+    """The views of `pipeline`, one for each entity that its aggregates name, in order of declaration."""
+    return tuple(
+        FeatureView(
+            pipeline=pipeline.name,
+            by={name: pipeline.schema.columns[name].kind for name in members[0].by},
+            features={member.name: _declared(pipeline, member) for member in members},
+        )
+        for members in groups_of(pipeline.checked_aggregates).values()
+    )
+
+
+def stale_after(pipeline: Pipeline) -> timedelta:
+    """How long a value may be seen: two of the pipeline's partitions, of which the next brings a newer one."""
+    calendar = pipeline.time
+    keys = calendar.preceding(calendar.start, 12)
+    return 2 * max(calendar.window(key).end - calendar.window(key).start for key in keys)
+
+
 def view_name(by: Sequence[str]) -> str:
     """Name of the view of the entity with columns `by`, whatever their kinds."""
     return FeatureView(pipeline="", by=dict.fromkeys(by, "string"), features={}).name
+
+
+def _declared(pipeline: Pipeline, aggregate: Aggregate) -> str:
+    """sha256 of all that decides what the values of `aggregate` mean; its default is each bundle's own."""
+    value = aggregate.expression.meta.serialize(format="json") if aggregate.expression is not None else None
+    time = pipeline.time
+    when = [time.event_time, time.timezone, time.key_format, time.known_after.total_seconds()]
+    outcome = pipeline.label.known_at if aggregate.late else None
+    return _sha256([list(aggregate.by), aggregate.how, aggregate.days, value, outcome, when])
 
 
 def _sha256(parts: list[object]) -> str:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from perennial.featurization.lineage import in_sight, in_window
+
 if TYPE_CHECKING:
     from perennial.declaration import Pipeline
 
@@ -58,6 +60,8 @@ class Step:
     declared: tuple[str, ...]
     """Fields of the declaration that decide its content."""
     across: Across | None = None
+    needs: str | None = None
+    """Field of the declaration without which a pipeline has no such table."""
 
 
 STEPS: Mapping[str, Step] = {
@@ -65,10 +69,27 @@ STEPS: Mapping[str, Step] = {
     "accepted": Step(parent="landed", declared=("expectations", "time", "key", "late")),
     "quarantined": Step(parent="landed", declared=("expectations", "time", "key", "late")),
     "profile": Step(parent="accepted", declared=()),
-    "features": Step(parent="accepted", declared=("features", "key")),
+    "summary": Step(parent="accepted", declared=("seasons", "features", "label", "key")),
+    "partials": Step(parent="accepted", declared=("aggregates", "label", "time"), needs="aggregates"),
+    "aggregates": Step(
+        parent=None,
+        declared=("aggregates", "time"),
+        across=Across(table="partials", reads=in_window),
+        needs="aggregates",
+    ),
+    "features": Step(
+        parent="accepted",
+        declared=("features", "key", "aggregates"),
+        across=Across(table="aggregates", reads=in_sight),
+    ),
     "labels": Step(parent="accepted", declared=("label", "key")),
 }
-"""The data tables of every pipeline, parents before children."""
+"""The data tables of pipelines, parents before children."""
+
+
+def steps_of(pipeline: Pipeline) -> tuple[str, ...]:
+    """The data tables that `pipeline` has, parents before children."""
+    return tuple(name for name, step in STEPS.items() if step.needs is None or getattr(pipeline, step.needs))
 
 
 def with_ancestors(name: str) -> list[str]:
@@ -132,6 +153,8 @@ class Standing:
         names the table that is to be mended.
         """
         number = self.newest(key) if revision is None else revision
+        if name not in steps_of(self.pipeline):
+            return None
         if number is None:
             return "landed is missing"
         step = STEPS[name]

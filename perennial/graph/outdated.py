@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 CHECK = "is_up_to_date"
 """Name of the check that tells it of each derived table."""
+TWIN = "quarantined"
+"""What is made together with `accepted`, and has its problems."""
 MOST_TOLD = 3
 """Reasons that a line about a table holds."""
 
@@ -44,8 +46,9 @@ def outdated(standing: Standing) -> list[Outdated]:
     """What is not up to date among the partitions that landed, tables in the order in which they are mended."""
     found: dict[tuple[str, str], list[str]] = {}
     for key in sorted(standing.history("landed")):
-        for reason in dict.fromkeys(standing.problem_with(name, key) for name in steps_of(standing.pipeline)):
-            if reason:
+        reasons = dict.fromkeys(standing.problem_with(name, key) for name in steps_of(standing.pipeline))
+        for reason in reasons:
+            if reason and not (reason.startswith(TWIN) and f"accepted{reason.removeprefix(TWIN)}" in reasons):
                 found.setdefault((_table_of(reason), reason), []).append(key)
     order = {name: position for position, name in enumerate(STEPS)}
     return [

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from perennial.graph.lineage import STEPS
+from perennial.graph.lineage import STEPS, steps_of
 
 if TYPE_CHECKING:
     from perennial.declaration import Pipeline
 
-DATA = tuple(STEPS)
-"""What an arrived partition becomes, parents before children."""
+DATA = tuple(name for name, step in STEPS.items() if step.needs is None)
+"""What an arrived partition of every pipeline becomes, parents before children."""
 ANSWERED = ("inference_log", "ground_truth", "performance")
 """What is measured of the answers of a monitoring partition, whatever serves now."""
 MONITORING = (*ANSWERED, "drift")
 """What is measured of a monitoring partition that the champion has not learned from."""
+
+
+def data_assets(pipeline: Pipeline) -> tuple[str, ...]:
+    """What an arrived partition of `pipeline` becomes, parents before children."""
+    return steps_of(pipeline)
 
 
 def training_assets(pipeline: Pipeline) -> tuple[str, ...]:

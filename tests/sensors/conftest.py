@@ -81,7 +81,7 @@ class World:
     def fill(self, *keys: str, rows: int = 100, revision: int = 1, blocked: tuple[str, ...] = ()) -> None:
         """Record every data table of `keys` as written and up to date, but for those that are `blocked`."""
         parents: dict[str, dict[str, str]] = {}
-        for name, step in STEPS.items():
+        for name, step in ((name, STEPS[name]) for name in DATA):
             hashes = {key: f"{name} {key} {revision}" for key in keys}
             parents[name] = hashes
             records = [

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from perennial import Late, Pipeline, Windows, col, days
 from perennial.graph.lineage import STEPS, Standing, inputs_of
+from perennial.graph.stages import DATA
 from perennial.stores.operations import PartitionRecord
 from pipelines.delivery_eta import delivery_eta
 
@@ -33,7 +34,7 @@ CHANGES: dict[str, Any] = {
 def standing() -> Records:
     """The manifest of one partition after a clean run."""
     records: Records = {}
-    for name, step in STEPS.items():
+    for name, step in ((name, STEPS[name]) for name in DATA):
         parent = records[step.parent][KEY].content_hash if step.parent else "sha of the file"
         inputs = inputs_of(delivery_eta, name, parent)
         records[name] = {
@@ -56,12 +57,12 @@ def altered(records: Records, name: str, **changes: Any) -> Records:
     return records | {name: {KEY: replace(records[name][KEY], **changes)}}
 
 
-@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("name", DATA)
 def test_what_a_clean_run_made_is_up_to_date(name: str) -> None:
     assert problem_with(delivery_eta, name, standing()) is None
 
 
-@given(name=st.sampled_from(list(STEPS)), other=st.sampled_from(list(STEPS)))
+@given(name=st.sampled_from(list(DATA)), other=st.sampled_from(list(DATA)))
 def test_a_missing_table_is_a_problem_of_all_that_is_made_from_it(name: str, other: str) -> None:
     records = standing() | {other: {}}
 
@@ -70,7 +71,7 @@ def test_a_missing_table_is_a_problem_of_all_that_is_made_from_it(name: str, oth
     assert problem == (f"{other} is missing" if other in ancestors(name) else None)
 
 
-@given(name=st.sampled_from(list(STEPS)), other=st.sampled_from(list(STEPS)))
+@given(name=st.sampled_from(list(DATA)), other=st.sampled_from(list(DATA)))
 def test_a_blocked_table_is_a_problem_of_all_that_is_made_from_it(name: str, other: str) -> None:
     records = altered(standing(), other, status="blocked", reason="no file")
 
@@ -79,7 +80,7 @@ def test_a_blocked_table_is_a_problem_of_all_that_is_made_from_it(name: str, oth
     assert problem == (f"{other} is blocked: no file" if other in ancestors(name) else None)
 
 
-@given(name=st.sampled_from(list(STEPS)), other=st.sampled_from(list(STEPS)))
+@given(name=st.sampled_from(list(DATA)), other=st.sampled_from(list(DATA)))
 def test_new_rows_put_all_that_is_made_from_them_out_of_date(name: str, other: str) -> None:
     records = altered(standing(), other, content_hash="new rows")
 
@@ -89,7 +90,7 @@ def test_new_rows_put_all_that_is_made_from_them_out_of_date(name: str, other: s
     assert problem == (f"{below[0]} is out of date: {other} has changed" if below else None)
 
 
-@given(name=st.sampled_from(list(STEPS)), field=st.sampled_from(list(CHANGES)))
+@given(name=st.sampled_from(list(DATA)), field=st.sampled_from(list(CHANGES)))
 def test_a_changed_declaration_puts_out_of_date_what_its_field_decides_and_nothing_else(name: str, field: str) -> None:
     changed = replace(delivery_eta, **{field: CHANGES[field]})
 
