@@ -35,7 +35,7 @@ from perennial.validation.summaries import summarize_partitions, watched_columns
 LIMIT = 0.01
 """Largest share of unremarkable partitions that may be blocked."""
 TUNED_ON = {"city": (101, 102), "shop": (101, 102)}
-EVALUATED_ON = {"city": (7, 11), "shop": (7001, 7002)}
+EVALUATED_ON = {"city": (2111, 2223), "shop": (7001, 7002)}
 DAYS = 264
 """Of each seed; the first 14 lack the history that a verdict needs, so that 4 x 250 are judged."""
 STRUCK = 8

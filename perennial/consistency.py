@@ -32,6 +32,8 @@ def check_consistency(pipeline: Pipeline) -> None:
     _check_row_wise(pipeline)
     _check_policies(pipeline)
     _check_ranges(pipeline)
+    for where, value, expected in pipeline.seasons.misfits(pipeline.schema.names):
+        refuse(pipeline, f"seasons.{where}", value, expected)
     for where, found, expected in broken_rules(pipeline):
         refuse(pipeline, where, found, expected)
 

@@ -26,6 +26,7 @@ from perennial.sources import Files
 from perennial.time import Calendar, Daily, Hourly, Monthly
 from perennial.training.candidates.base import Candidate
 from perennial.validation.expectations import Expectation, time_rules
+from perennial.validation.seasons import Seasons
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,8 @@ class Pipeline:
     leakage: LeakageAudit = field(default_factory=LeakageAudit)
     gates: Gates = field(default_factory=Gates)
     slices: Sequence[Slice] = ()
+    seasons: Seasons = field(default_factory=Seasons)
+    """How a partition is held against the like partitions before it."""
     monitoring: Monitoring = field(default_factory=Monitoring)
     retraining: Retraining = field(default_factory=Retraining)
     rules: Rules = field(default_factory=Rules)

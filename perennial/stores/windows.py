@@ -15,6 +15,7 @@ from perennial.errors import PartitionBlocked
 from perennial.labels.maturity import newest_mature, within_reach
 from perennial.monitoring.drift import reference_sample
 from perennial.stores.operations import PartitionRecord
+from perennial.stores.summaries import refuse_unfit
 from perennial.stores.tables import Tables
 from perennial.training.training_set import SplitKeys, TrainingSet, build_training_set, split_keys
 
@@ -45,6 +46,7 @@ def collect_training_set(tables: Tables, pipeline: Pipeline, as_of: str, *, matu
     instant = pipeline.time.known_at(as_of)
     records = _checked_records(tables, pipeline, keys, instant)
     revisions = {key: record.revision for key, record in records["features"].items()}
+    refuse_unfit(tables, pipeline, revisions)
     training_set = build_training_set(
         pipeline,
         features=tables.read(pipeline, "features", revisions),
@@ -95,7 +97,9 @@ def known_shares(tables: Tables, pipeline: Pipeline, as_of: str) -> dict[str, fl
 def held_out_rows(tables: Tables, pipeline: Pipeline, collected: Collected) -> dict[str, pl.DataFrame]:
     """Raw rows that later steps need: the sealed test, a sample of the fitted rows, and golden rows."""
     on = [*pipeline.key, "partition"]
-    labels = collected.training_set.frame.select(*on, "label")
+    # Aggregates are taken as the training set holds them: equal to what was known when each row happened.
+    rolling = [aggregate.name for aggregate in pipeline.checked_aggregates]
+    labels = collected.training_set.frame.select(*on, "label", *rolling)
 
     def raw(partitions: tuple[str, ...]) -> pl.DataFrame:
         revisions = {key: collected.revisions[key] for key in partitions}
@@ -108,7 +112,7 @@ def held_out_rows(tables: Tables, pipeline: Pipeline, collected: Collected) -> d
         "sample.parquet": reference_sample(fitted.select(*pipeline.request_columns, "label"), seed=pipeline.seed),
         "golden.parquet": golden_rows(
             fitted.select(pipeline.request_columns),
-            pipeline.schema,
+            pipeline.joined_schema,
             features=pipeline.checked_features,
             seed=pipeline.seed,
             rows=pipeline.gates.parity.min_rows,

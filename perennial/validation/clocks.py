@@ -31,11 +31,10 @@ def clock_culprits(comparison: Comparison, single: Sequence[Culprit]) -> Iterato
     like = past[seasons[:-1] == seasons[-1]]
     usual = (like if len(like) >= 3 else past).mean(axis=0)
     names = [int(panel.names[place].item) for place in hours]
-    found = _moved(now, usual, past, names) or _moved_alike(single)
+    silent = _silent(now, usual, names, float(panel.counts[row, hours].max()))
+    found = _moved(now, usual, past, names) or silent or _moved_alike(single)
     if found:
         yield found
-        return
-    yield from _silent(now, usual, names, float(panel.counts[row, hours].max()))
 
 
 def _hours(panel: Panel) -> list[int]:
@@ -72,14 +71,14 @@ def _moved_alike(single: Sequence[Culprit]) -> Culprit | None:
     return _culprit(by, by, f"the whole day lies {by:+.1f} h from where it usually is")
 
 
-def _silent(now: np.ndarray, usual: np.ndarray, names: Sequence[int], rows: float) -> Iterator[Culprit]:
+def _silent(now: np.ndarray, usual: np.ndarray, names: Sequence[int], rows: float) -> Culprit | None:
     """Hours that usually have rows and now have none."""
     silent = [n for n in range(len(names)) if usual[n] * rows >= 5 and now[n] < LIVELY * usual[n]]
     share = float(usual[silent].sum())
     if share < SILENT / 2:
-        return
+        return None
     listed = ", ".join(f"{names[n]:02d}" for n in silent)
-    yield Culprit(
+    return Culprit(
         family="coverage", level="block" if share >= SILENT else "warn", column="", statistic="hours",
         found=float(now[silent].sum()), expected=share, low=share, high=share, effect=-share, effect_unit="of rows",
         reason=f"hours {listed} are silent, which usually hold {share:.0%} of the rows",

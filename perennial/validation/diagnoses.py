@@ -107,15 +107,15 @@ def worth_comparing(comparison: Comparison) -> np.ndarray:
 def _worth(name: Name, judged: Mapping[str, Watched], tied: set[str], frequent: set[Name], most: float) -> bool:
     if name.column and name.column not in judged:
         return False
-    if name.statistic == "category":
-        return name in frequent
-    if name.statistic == "correlation":
-        return name.item in judged
-    if name.statistic in QUANTILES:
-        return name.column not in tied
-    if name.statistic == "middle":
-        return name.column in tied
-    return name.statistic != "hour" or most >= SEEN
+    listed: dict[str, bool] = {
+        "category": name in frequent,
+        "correlation": name.item in judged,
+        "negative": most < SEEN,
+        "zero": most < SEEN or name.column not in tied,
+        "middle": name.column in tied,
+        "hour": most >= SEEN,
+    }
+    return listed.get(name.statistic, name.statistic not in QUANTILES or name.column not in tied)
 
 
 def _is_tied(panel: Panel, history: np.ndarray, column: str) -> bool:
@@ -150,11 +150,19 @@ def diagnose(comparison: Comparison, scores: Scores) -> tuple[Culprit, ...]:
     """What is wrong, the worst first; what a named pattern explains is not told again."""
     panel, judged = comparison.panel, comparison.judged
     single = [c for number in _surprising(scores) if (c := _single(panel, scores, number, judged))]
-    found = [*patterns(comparison, single, scores), *clock_culprits(comparison, single)]
-    explained = {(c.family, c.column, c.statistic) for c in found}
-    explained |= {("relation", c.column, c.statistic) for c in found if c.family == "structure"}
-    found += [c for c in single if (c.family, c.column, c.statistic) not in explained]
+    named = [*patterns(comparison, single, scores), *clock_culprits(comparison, single)]
+    found = [*named, *(culprit for culprit in single if not _is_explained(culprit, named, single))]
     return tuple(sorted(found, key=lambda c: (-ORDER.index(c.level), -abs(c.effect), c.column, c.statistic)))
+
+
+def _is_explained(culprit: Culprit, named: Sequence[Culprit], single: Sequence[Culprit]) -> bool:
+    """Whether what one statistic says follows from a pattern, or from the number of rows."""
+    if culprit.family == "relation":
+        return any(("structure", culprit.column, culprit.statistic) == (n.family, n.column, n.statistic) for n in named)
+    if culprit.statistic == "distinct":
+        return any(other.family == "volume" and other.effect * culprit.effect > 0 for other in single)
+    of = {n.column for n in named if n.family in ("units", "columns")}
+    return culprit.column in of and culprit.statistic in QUANTILES
 
 
 def _surprising(scores: Scores) -> Iterator[int]:
@@ -171,12 +179,14 @@ def _single(panel: Panel, scores: Scores, number: int, judged: Mapping[str, Watc
     effect, effect_unit = _effect(name, found, expected, float(scores.unit[number]))
     if family == "distribution" and abs(effect) >= IMPLAUSIBLE:
         family = "validity"
+    if name.statistic == "distinct" and effect < -COLLAPSED:
+        family = "stuck"
     least = LEAST[family]
     if abs(effect) < (LEAST["distribution"].notable if name.statistic in MOMENTS else least.notable):
         return None
     return Culprit(
         family=family,
-        level=_level(name, family, effect, expected, judged),
+        level=_level(name, family, effect, judged),
         column=name.column,
         statistic=name.statistic + (f" {name.item}" if name.item else ""),
         found=found,
@@ -198,13 +208,9 @@ def _effect(name: Name, found: float, expected: float, unit: float) -> tuple[flo
     return found - expected, {"share": "of rows", "time": "hours", "correlation": "correlation"}[kind]
 
 
-def _level(name: Name, family: str, effect: float, expected: float, judged: Mapping[str, Watched]) -> Verdict:
+def _level(name: Name, family: str, effect: float, judged: Mapping[str, Watched]) -> Verdict:
     least = LEAST[family]
     decisive = least.decisive
-    if name.statistic == "distinct" and effect < -COLLAPSED:
-        return "block"
-    if name.statistic == "negative" and expected > SEEN:
-        return "warn"
     if family == "completeness" and (effect < 0 or (judged[name.column].nullable and effect < MOST_MISSING)):
         return "warn"
     if name.statistic in MOMENTS:

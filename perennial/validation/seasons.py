@@ -6,7 +6,7 @@ which is decided by `perennial.validation.diagnoses`, in named families.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Verdict = Literal["pass", "warn", "retrain", "block"]
 ORDER: tuple[Verdict, ...] = ("pass", "warn", "retrain", "block")
+LEAST_HISTORY = 3
+"""Fewer partitions have no spread."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,20 @@ class Seasons:
     """Share of unremarkable partitions in which any statistic may lie outside its expected range."""
     ignore: tuple[str, ...] = ()
     """Columns that move without meaning, such as the weather: they are summarized and not judged."""
+
+    def misfits(self, columns: Sequence[str]) -> Iterator[tuple[str, object, str]]:
+        """Each field that cannot be meant: its name, what was found, what was expected."""
+        if self.history is not None and self.history < 1:
+            yield "history", self.history, "at least 1 partition, or None"
+        if self.min_history is not None and self.min_history < LEAST_HISTORY:
+            yield "min_history", self.min_history, f"at least {LEAST_HISTORY} partitions, or None"
+        if self.history is not None and self.min_history is not None and self.min_history > self.history:
+            yield "min_history", self.min_history, f"at most history ({self.history})"
+        if not 0 < self.false_alarms < 1:
+            yield "false_alarms", self.false_alarms, "0 < false_alarms < 1"
+        for name in self.ignore:
+            if name not in columns:
+                yield "ignore", name, f"a declared column ({', '.join(columns)})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
