@@ -202,6 +202,17 @@ class RangeRun:
         self.materialized(key, metadata, self.names[0])
         self._evaluate(key, passed=holds, metadata=metadata, found=found, severity=dg.AssetCheckSeverity.WARN)
 
+    def judged(
+        self, key: str, metadata: Metadata, evidence: Metadata, *, found: str, severity: dg.AssetCheckSeverity | None
+    ) -> None:
+        """Report that `key` stands in the lake, and what its check found; even an error blocks nothing in the run.
+
+        Without a severity the check's claim holds.
+        """
+        self.materialized(key, metadata, self.names[0])
+        level = severity or dg.AssetCheckSeverity.WARN
+        self._evaluate(key, passed=severity is None, metadata=evidence, found=found, severity=level, blocking=False)
+
     def finish(self) -> Iterator[dg.Output[None]]:
         """End the step; raise PartitionBlocked when something is blocked and nobody downstream will say so."""
         self._report_check()
@@ -225,10 +236,12 @@ class RangeRun:
         metadata: Metadata,
         found: str,
         severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
+        blocking: bool = True,
     ) -> None:
         if self.check is not None and not self._is_past:
             shown = {"metadata": dict(metadata), "description": found or None}
-            self._found[key] = {"passed": passed, "severity": severity, **shown}
+            blocks = blocking and severity is dg.AssetCheckSeverity.ERROR
+            self._found[key] = {"passed": passed, "severity": severity, "blocking": blocks, **shown}
 
     def _report_check(self) -> None:
         """Write down what the check found since the last call, each bound to the materialization that it judges:
@@ -242,7 +255,6 @@ class RangeRun:
                     asset_key=self._checked,
                     check_name=str(self.check),
                     partition=key,
-                    blocking=found["severity"] is dg.AssetCheckSeverity.ERROR,
                     target_materialization_data=targets.get(key),
                     **found,
                 )

@@ -8,7 +8,7 @@ else, and small effects of all, warns. A shift in columns that no feature reads 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
