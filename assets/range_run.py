@@ -197,21 +197,20 @@ class RangeRun:
         self.context.log.error(f"{self.pipeline.name} {key}: {self.names[0]} is blocked: {reason}")
         self._evaluate(key, passed=False, metadata={"reason": reason, **(check_metadata or {})}, found=reason)
 
-    def warn_unless(self, key: str, holds: bool, metadata: Metadata, *, found: str) -> None:
-        """Report that `key` stands in the lake, and warn when its check's claim does not hold; never blocks."""
-        self.materialized(key, metadata, self.names[0])
-        self._evaluate(key, passed=holds, metadata=metadata, found=found, severity=dg.AssetCheckSeverity.WARN)
-
-    def judged(
-        self, key: str, metadata: Metadata, evidence: Metadata, *, found: str, severity: dg.AssetCheckSeverity | None
+    def warn_unless(
+        self,
+        key: str,
+        holds: bool,
+        metadata: Metadata,
+        *,
+        found: str,
+        evidence: Metadata | None = None,
+        severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.WARN,
     ) -> None:
-        """Report that `key` stands in the lake, and what its check found; even an error blocks nothing in the run.
-
-        Without a severity the check's claim holds.
-        """
+        """Report that `key` stands in the lake, and tell when its check's claim does not hold; never blocks."""
         self.materialized(key, metadata, self.names[0])
-        level = severity or dg.AssetCheckSeverity.WARN
-        self._evaluate(key, passed=severity is None, metadata=evidence, found=found, severity=level, blocking=False)
+        shown = metadata if evidence is None else evidence
+        self._evaluate(key, passed=holds, metadata=shown, found=found, severity=severity, blocking=False)
 
     def finish(self) -> Iterator[dg.Output[None]]:
         """End the step; raise PartitionBlocked when something is blocked and nobody downstream will say so."""

@@ -16,16 +16,12 @@ from perennial.stores.summaries import TABLE, acknowledged, history_before, prov
 from perennial.stores.tables import Tables, derived, revisions_of
 from perennial.validation.panel import Panel, panel_of
 from perennial.validation.season_pictures import season_picture
-from perennial.validation.seasons import Culprit, Judgement, Verdict, judge_in_order
+from perennial.validation.seasons import Culprit, Judgement, judge_in_order
 from perennial.validation.summaries import SUMMARY_SCHEMA, summarize_partitions, watched_columns
 
 CHECK = "resembles_its_history"
-SEVERITIES: dict[Verdict, dg.AssetCheckSeverity | None] = {
-    "pass": None,
-    "warn": dg.AssetCheckSeverity.WARN,
-    "retrain": dg.AssetCheckSeverity.WARN,
-    "block": dg.AssetCheckSeverity.ERROR,
-}
+SEVERITIES = {"block": dg.AssetCheckSeverity.ERROR}
+"""Of a verdict's check; of others it is a warning."""
 PICTURES = 12
 """Of a range the last partitions that pass have a picture; those that do not have one each, up to so many."""
 MOST = 40
@@ -129,7 +125,8 @@ def _report(run: RangeRun, judgement: Judgement, panel: Panel, accepted: Partiti
         drawn.add(key)
         shown["picture"] = picture(season_picture(panel, judgement, run.pipeline), f"{key} against its history")
     evidence = {name: shown[name] for name in ("verdict", "culprits", "held against")}
-    run.judged(key, shown, evidence, found=judgement.reason, severity=SEVERITIES[judgement.verdict])
+    passed, severity = judgement.verdict == "pass", SEVERITIES.get(judgement.verdict, dg.AssetCheckSeverity.WARN)
+    run.warn_unless(key, passed, shown, found=judgement.reason, evidence=evidence, severity=severity)
 
 
 def _row(culprit: Culprit) -> dict[str, Any]:
