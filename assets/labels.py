@@ -1,17 +1,33 @@
 """Labels: the outcome of every accepted row that has one, and since when it could be known."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from assets.describe import instant, rounded, row_counts
+from assets.describe import instant, picture, rounded, row_counts, table
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
 from perennial.labels.labelling import label_rows
+from perennial.labels.maturity import (
+    Completeness,
+    DelayCurve,
+    completeness,
+    delay_curve,
+    delays,
+    mature_since,
+    rule_of,
+)
+from perennial.labels.pictures import delay_picture
+from perennial.policies import Maturity
 from perennial.stores.clock import Clock
 from perennial.stores.tables import Tables, derived, revisions_of
+
+AGES = (7, 30, 90, 180, 365)
+"""Days after which the share of known outcomes is shown."""
 
 
 def build_labels(pipeline: Pipeline) -> dg.AssetsDefinition:
@@ -37,14 +53,53 @@ def build_labels(pipeline: Pipeline) -> dg.AssetsDefinition:
             tables.save(pipeline, "labels", labelled, outcomes, at=clock.now())
 
             parts = labelled.partition_by("partition", as_dict=True)
+            late = _Lateness.of(pipeline, rows, labelled, now=clock.now())
             for key in keys:
                 part = parts.get((key,), labelled.clear())
-                run.written(
-                    key, row_counts(part.height) | _describe(part, accepted[key].rows, unit=pipeline.objective.unit)
-                )
+                shown = _describe(part, accepted[key].rows, unit=pipeline.objective.unit)
+                run.written(key, row_counts(part.height) | shown | late.describe(key, part, accepted[key].rows))
         yield from run.finish()
 
     return labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lateness:
+    """How late the outcomes of one batch came, for pipelines whose labels mature."""
+
+    pipeline: Pipeline
+    states: Mapping[str, Completeness] = field(default_factory=dict)
+    curve: DelayCurve | None = None
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, rows: pl.DataFrame, labelled: pl.DataFrame, *, now: datetime) -> "_Lateness":
+        if pipeline.label.mature_after is None:
+            return cls(pipeline=pipeline)
+        waited = delays(rows, labelled, key=pipeline.key, as_of=now)
+        curve = delay_curve(waited)
+        return cls(pipeline=pipeline, states=completeness(pipeline, waited, as_of=now, curve=curve), curve=curve)
+
+    def describe(self, key: str, part: pl.DataFrame, accepted: int) -> dict[str, Any]:
+        if self.curve is None or key not in self.states:
+            return {}
+        state, rule = self.states[key], self.pipeline.label.mature_after
+        since = mature_since(self.pipeline, key, rows=accepted, known_at=part["known_at"])
+        took = (part["known_at"] - part["event_time"]).dt.total_days()
+        drawn = delay_picture(
+            {"all partitions of this run": self.curve},
+            completeness=rule.completeness if isinstance(rule, Maturity) else None,
+        )
+        return {
+            "mature": state.mature,
+            "mature since": instant(since) if since else "",
+            "rule": rule_of(self.pipeline),
+            "known now [share]": rounded(state.share),
+            "expected by the delay curve [share]": rounded(state.expected or 0.0),
+            "known after": table(
+                {"days": days, "share": rounded(float((took < days).sum()) / max(accepted, 1))} for days in AGES
+            ),
+            "delay curve": picture(drawn, "share of outcomes known by age"),
+        }
 
 
 def _describe(part: pl.DataFrame, accepted: int, *, unit: str) -> dict[str, Any]:

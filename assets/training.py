@@ -1,7 +1,7 @@
 """Training: the rows of one as-of, a model a candidate, and the one selected."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -9,16 +9,19 @@ import polars as pl
 
 from assets.as_of import as_of_asset, key_of, span
 from assets.describe import instant, picture, rounded, row_counts, table
+from assets.leakage import leaks_check, no_leaks_spec
 from assets.partitioning import window_mapping
 from assets.recording import candidate_record
+from perennial.compliance import check_lawful
 from perennial.declaration import Pipeline
-from perennial.errors import HistoryTooShort, NoMatureLabels, PartitionBlocked
+from perennial.errors import HistoryTooShort, NoMatureLabels, PartitionBlocked, RuleBroken
 from perennial.objective import Objective
 from perennial.settings import Home
 from perennial.stores.artifacts import Artifacts
 from perennial.stores.clock import Clock
 from perennial.stores.code import Code
 from perennial.stores.handover import Handover
+from perennial.stores.leakage import audit_training_set
 from perennial.stores.parquet import from_parquet, to_parquet
 from perennial.stores.tables import Outcome, Tables
 from perennial.stores.tracking import Tracking
@@ -40,35 +43,41 @@ def build_training_set(pipeline: Pipeline) -> dg.AssetsDefinition:
             dg.AssetDep(key_of(pipeline, "labels"), partition_mapping=window),
         ],
         kinds={"polars", "deltalake"},
+        check_specs=[no_leaks_spec(key_of(pipeline, "training_set"))],
     )
     def training_set(
         context: dg.AssetExecutionContext,
         tables: dg.ResourceParam[Tables],
         artifacts: dg.ResourceParam[Artifacts],
         clock: dg.ResourceParam[Clock],
-    ) -> dg.MaterializeResult[None]:
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         """Rows to fit and judge as of an instant: only labels known by then, train before validation before test."""
         as_of = context.partition_key
         try:
             window = collect_training_set(tables, pipeline, as_of)
-        except (HistoryTooShort, NoMatureLabels, PartitionBlocked) as no:
-            details = {"run_id": context.run.run_id}
-            tables.operations.append_decision(
-                pipeline.name, "refusal", f"as of {as_of}", str(no), details, at=clock.now()
-            )
+            landed = tables.known(pipeline, "landed", window.as_of)
+            check_lawful(pipeline, as_of, {key: landed[key].provenance for key in window.keys.all})
+        except (HistoryTooShort, NoMatureLabels, PartitionBlocked, RuleBroken) as no:
+            _refuse(context, tables, pipeline, str(no), clock)
             raise
 
+        audited = audit_training_set(tables, pipeline, window)
         held_out = held_out_rows(tables, pipeline, window)
 
-        outcome = Outcome(inputs=window.inputs, provenance=window.manifest, known_at=window.as_of)
+        outcome = Outcome(
+            inputs=window.inputs, provenance=window.manifest, known_at=window.as_of, blocked=audited.reason
+        )
         record = tables.save(pipeline, "training_set", window.table, {as_of: outcome}, at=clock.now())[as_of]
-        handover = Handover(tables=tables, artifacts=artifacts, pipeline=pipeline, as_of=as_of)
-        handover.give("training_set", {name: to_parquet(frame) for name, frame in held_out.items()})
+        if audited.reason is None:
+            handover = Handover(tables=tables, artifacts=artifacts, pipeline=pipeline, as_of=as_of)
+            handover.give("training_set", {name: to_parquet(frame) for name, frame in held_out.items()})
+        else:
+            _refuse(context, tables, pipeline, audited.reason, clock)
 
         mean = pl.col("label").mean().alias(f"mean label [{pipeline.objective.unit}]")
         counts = window.training_set.frame.group_by("split", maintain_order=True).agg(pl.len().alias("rows"), mean)
         spans = span(window.keys)
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             metadata={
                 **row_counts(record.rows),
                 "as_of": instant(window.as_of),
@@ -81,8 +90,14 @@ def build_training_set(pipeline: Pipeline) -> dg.AssetsDefinition:
                 "table_version": record.table_version,
             }
         )
+        yield leaks_check(audited)
 
     return training_set
+
+
+def _refuse(context: dg.AssetExecutionContext, tables: Tables, pipeline: Pipeline, reason: str, clock: Clock) -> None:
+    subject, details = f"as of {context.partition_key}", {"run_id": context.run.run_id}
+    tables.operations.append_decision(pipeline.name, "refusal", subject, reason, details, at=clock.now())
 
 
 def build_candidate(pipeline: Pipeline, candidate: Candidate) -> dg.AssetsDefinition:

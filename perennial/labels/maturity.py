@@ -122,6 +122,24 @@ def is_mature(pipeline: Pipeline, partition: str, share: float, *, as_of: dateti
     return age >= rule
 
 
+def mature_since(pipeline: Pipeline, partition: str, *, rows: int, known_at: pl.Series) -> datetime | None:
+    """The instant from which `partition` of so many accepted `rows`, whose outcomes are known at `known_at`, is mature.
+
+    None for a rule that every partition fulfils.
+    """
+    rule, end = pipeline.label.mature_after, pipeline.time.window(partition).end
+    if rule is None:
+        return None
+    if not isinstance(rule, Maturity):
+        return end + rule
+    needed = math.ceil(rule.completeness * rows - 1e-9)
+    times = known_at.drop_nulls().sort()
+    if not rows or len(times) < needed:
+        return end + rule.at_latest
+    complete: datetime = times[max(needed, 1) - 1]
+    return min(complete, end + rule.at_latest)
+
+
 def within_reach(pipeline: Pipeline, as_of: str) -> list[str]:
     """The partitions that a training window as of `as_of` may hold, oldest first: later ones may not be mature yet."""
     reach = pipeline.time.preceding(as_of, pipeline.windows.length + lag(pipeline))

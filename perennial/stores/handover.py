@@ -31,10 +31,14 @@ class Handover:
 
     @property
     def training_set(self) -> PartitionRecord:
-        """The record of the training set as it stands. Raises PartitionBlocked when there is none."""
+        """The record of the training set as it stands. Raises PartitionBlocked when there is none, or it is blocked."""
         record = self.tables.records(self.pipeline, "training_set").get(self.as_of)
         if record is None:
             raise self._refusal("training_set is missing", made_from="none", needed="a training set")
+        if record.status != "ok":
+            raise self._refusal(
+                f"training_set is blocked: {record.reason}", made_from=record.status, needed="one that passed its check"
+            )
         return record
 
     def give(self, step: str, files: Mapping[str, bytes], *, bundle: str | None = None) -> None:

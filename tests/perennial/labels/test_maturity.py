@@ -19,6 +19,7 @@ from perennial.labels.maturity import (
     delays,
     is_mature,
     lag,
+    mature_since,
     newest_mature,
     within_reach,
 )
@@ -170,7 +171,7 @@ def test_without_a_window_of_mature_partitions_the_first_that_lacks_outcomes_is_
 rules = st.one_of(
     st.none(),
     st.integers(0, 20).map(days),
-    st.builds(lambda c, late: Maturity(completeness=c, at_latest=days(late)), st.floats(0, 1), st.integers(0, 20)),
+    st.builds(lambda c, late: Maturity(completeness=c, at_latest=days(late)), st.floats(0.01, 1), st.integers(0, 20)),
 )
 
 
@@ -194,3 +195,26 @@ def test_no_immature_partition_is_ever_in_a_window_and_no_later_window_is_mature
         with pytest.raises(NoMatureLabels):
             newest_mature(pipeline, keys[position], by_key)
     assert set(within_reach(pipeline, keys[position])) <= set(keys[: position + 1])
+
+
+@given(
+    rule=rules,
+    took=st.lists(st.one_of(st.none(), st.integers(0, 25)), min_size=1, max_size=30),
+)
+def test_a_partition_is_mature_from_that_instant_on_and_not_before(
+    rule: timedelta | Maturity | None, took: list[int | None]
+) -> None:
+    pipeline = maturing(rule)
+    known_at = pl.Series([None if t is None else as_of(t) for t in took], dtype=pl.Datetime("us", "UTC"))
+
+    since = mature_since(pipeline, "2024-01-01", rows=len(took), known_at=known_at)
+
+    def holds(at: datetime) -> bool:
+        share = sum(known <= at for known in known_at.drop_nulls()) / len(took)
+        return is_mature(pipeline, "2024-01-01", share, as_of=at)
+
+    if since is None:
+        assert rule is None
+    elif since > START:  # before the partition began nothing is known of it
+        assert holds(since)
+        assert not holds(since - timedelta(microseconds=1))
