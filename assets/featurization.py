@@ -4,15 +4,15 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
-from assets.describe import head, rounded, row_counts
-from assets.partitioning import known_mapping
+from assets.partitioning import known_aggregates
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
-from perennial.featurization.description import default_shares, describe_aggregate
+from perennial.featurization.description import describe_aggregate
 from perennial.featurization.expressions import featurize_rows
 from perennial.featurization.lineage import obstacle
 from perennial.stores.aggregates import with_aggregates
 from perennial.stores.clock import Clock
+from perennial.stores.large import Large, is_large
 from perennial.stores.tables import Tables, derived, revisions_of
 
 
@@ -23,7 +23,7 @@ def build_features(pipeline: Pipeline) -> dg.AssetsDefinition:
         pipeline,
         "features",
         stage="featurization",
-        deps=["accepted", *_aggregates(pipeline)],
+        deps=["accepted", *known_aggregates(pipeline)],
         description="The declared features of each accepted row, by the expressions that the bundle will carry.",
         metadata={"features": dg.MetadataValue.md(catalogue(pipeline))},
     )
@@ -35,6 +35,17 @@ def build_features(pipeline: Pipeline) -> dg.AssetsDefinition:
             seen, ready = _in_sight(run, tables, {key: accepted[key].revision for key in keys})
             if not ready:
                 continue
+            if is_large(accepted, ready):
+                outcome = derived(pipeline, "features", accepted[ready[0]], across=seen[ready[0]])
+                record, sample = Large(tables=tables, pipeline=pipeline).transform(
+                    "features",
+                    accepted[ready[0]],
+                    outcome,
+                    lambda part: featurize_rows(with_aggregates(tables, pipeline, part), pipeline),
+                    at=clock.now(),
+                )
+                run.written(ready[0], _describe(pipeline, record, sample))
+                continue
             rows = with_aggregates(tables, pipeline, tables.read(pipeline, "accepted", revisions_of(accepted, ready)))
 
             featurized = featurize_rows(rows, pipeline)
@@ -44,27 +55,10 @@ def build_features(pipeline: Pipeline) -> dg.AssetsDefinition:
 
             parts = featurized.partition_by("partition", as_dict=True)
             for key in ready:
-                record = records[key]
-                run.written(
-                    key,
-                    {
-                        **row_counts(record.rows),
-                        "revision": record.revision,
-                        "table_version": record.table_version,
-                        "content_hash": record.content_hash,
-                        **{name: rounded(share) for name, share in default_shares(parts[(key,)], pipeline).items()},
-                        "sample": head(parts[(key,)].drop("partition"), schema=pipeline.schema),
-                    },
-                )
+                run.written(key, _describe(pipeline, records[key], parts[(key,)]))
         yield from run.finish()
 
     return features
-
-
-def _aggregates(pipeline: Pipeline) -> list[dg.AssetDep]:
-    if not pipeline.aggregates:
-        return []
-    return [dg.AssetDep([pipeline.name, "aggregates"], partition_mapping=known_mapping(pipeline))]
 
 
 def _in_sight(

@@ -45,9 +45,12 @@ def rolling_mapping(pipeline: Pipeline) -> dg.TimeWindowPartitionMapping:
     return _behind(1 + math.ceil(timedelta(days=days) / _shortest(pipeline)), last=0)
 
 
-def known_mapping(pipeline: Pipeline) -> dg.TimeWindowPartitionMapping:
+def known_aggregates(pipeline: Pipeline) -> list[dg.AssetDep]:
     """A row sees the aggregates of an end before its own: how long before, `known_after` says."""
-    return _behind(1 + math.ceil(pipeline.time.known_after / _shortest(pipeline)), last=-1)
+    if not pipeline.aggregates:
+        return []
+    mapping = _behind(1 + math.ceil(pipeline.time.known_after / _shortest(pipeline)), last=-1)
+    return [dg.AssetDep([pipeline.name, "aggregates"], partition_mapping=mapping)]
 
 
 def _shortest(pipeline: Pipeline) -> timedelta:

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 import dagster as dg
 
 from assets.describe import head, rounded, row_counts
-from assets.partitioning import any_partition
+from assets.partitioning import any_partition, known_aggregates
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
 from perennial.errors import UnknownModel
 from perennial.prediction.scoring import Predictor
+from perennial.stores.aggregates import with_aggregates
 from perennial.stores.bundles import BundleStore
 from perennial.stores.clock import Clock
 from perennial.stores.tables import Outcome, Tables
@@ -29,7 +30,7 @@ def build_predictions(pipeline: Pipeline) -> dg.AssetsDefinition:
         pipeline,
         "predictions",
         stage="prediction",
-        deps=["accepted", any_partition(pipeline, "release")],
+        deps=["accepted", *known_aggregates(pipeline), any_partition(pipeline, "release")],
         description="One version's prediction for each accepted row; the version is recorded with the partition.",
         kinds=frozenset({"onnx", "deltalake"}),
     )
@@ -45,7 +46,7 @@ def build_predictions(pipeline: Pipeline) -> dg.AssetsDefinition:
         number, sha256 = _version(tables, pipeline, config.version)
         predictor = Predictor(bundles.get(sha256))
         for keys in run.batches({key: record.rows for key, record in accepted.items()}):
-            rows = tables.read(pipeline, "accepted", keys)
+            rows = with_aggregates(tables, pipeline, tables.read(pipeline, "accepted", keys))
 
             predicted = predictor.predict_rows(rows, key=[*pipeline.key, "partition", "event_time"], version=number)
 

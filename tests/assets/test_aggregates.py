@@ -137,4 +137,4 @@ def test_the_ui_shows_values_and_the_highest_entities(built: tuple[House, RunRes
     metadata = found.asset_materialization.metadata
 
     assert {"entities restaurant", "entities restaurant+zone", "values", "highest restaurant"} <= set(metadata)
-    assert MEAN in metadata["values"].text
+    assert MEAN in str(metadata["values"].value)
