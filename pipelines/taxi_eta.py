@@ -42,7 +42,8 @@ taxi_eta = Pipeline(
         metric="mae", goal=3.4, unit="minutes", kpi=ShareWithin(5.0, "trips within 5 minutes of what the app said"),
         error_cost=ErrorCost(under=2.0, over=1.0, unit="minutes of a passenger's patience")),
     source=Files(
-        "{root}/green_tripdata_{partition:%Y-%m}.parquet", root=env("TAXI_ETA_SOURCE"), licence="NYC TLC terms of use"),
+        "{root}/green_tripdata_{partition:%Y-%m}.parquet", licence="NYC TLC terms of use",
+        root=env("TAXI_ETA_SOURCE", "https://d37ci6vzurychx.cloudfront.net/trip-data")),  # as the TLC publishes them
     time=Monthly(start="2023-01", end="2023-12", event_time="pickup_at", timezone="America/New_York"),
     key=key,
     schema=Schema({

@@ -7,7 +7,7 @@ import dagster as dg
 from perennial.declaration import Pipeline
 from perennial.errors import SourceError
 from perennial.graph.stages import data_assets
-from perennial.ingestion.arrivals import Arrived, find_arrived, fingerprint
+from perennial.ingestion.arrivals import Arrived, find_arrived, fingerprint, is_due
 from perennial.stores.clock import Clock
 from perennial.stores.operations import PartitionRecord
 from perennial.stores.sources import Sources
@@ -36,7 +36,11 @@ def build_arrivals(pipeline: Pipeline) -> dg.SensorDefinition:
         clock: dg.ResourceParam[Clock],
     ) -> dg.SensorResult | dg.SkipReason:
         try:
-            signatures = sources.signatures(pipeline, pipeline.time.complete_keys(clock.now()))
+            now, every = clock.now(), sources.look_every(pipeline)
+            if not is_due(context.cursor, now, every):
+                return dg.SkipReason(f"last looked at {context.cursor}; this source is looked at every {every}")
+            context.update_cursor(now.isoformat())
+            signatures = sources.signatures(pipeline, pipeline.time.complete_keys(now))
         except SourceError as error:
             return dg.SkipReason(str(error))
         records = tables.records(pipeline, "landed")

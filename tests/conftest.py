@@ -32,6 +32,7 @@ def _state_of_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep tests off the developer's own state."""
     monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home" / "dagster"))
+    monkeypatch.setenv("TAXI_ETA_SOURCE", str(tmp_path / "no months"))  # not the public one, over the network
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from perennial.graph.ranges import Range, ranges_of
 from perennial.time import Calendar
@@ -54,6 +55,16 @@ def find_arrived(
             )
         )
     return found
+
+
+def is_due(looked_at: str | None, now: datetime, every: timedelta) -> bool:
+    """Whether to look again at a source that was last looked at at `looked_at`.
+
+    >>> from datetime import UTC
+    >>> is_due("2024-01-01T12:00:00+00:00", datetime(2024, 1, 1, 12, 14, tzinfo=UTC), timedelta(minutes=15))
+    False
+    """
+    return not looked_at or now - datetime.fromisoformat(looked_at) >= every
 
 
 def fingerprint(content: object) -> str:

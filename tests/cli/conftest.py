@@ -30,7 +30,6 @@ def perennial(home: Home, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capture
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.delenv("DELIVERY_ETA_SOURCE", raising=False)
-    monkeypatch.delenv("TAXI_ETA_SOURCE", raising=False)
     before = dict(os.environ)
 
     def run(*arguments: str) -> Said:

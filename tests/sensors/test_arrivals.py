@@ -176,3 +176,14 @@ def test_a_source_whose_folder_is_not_there_says_so(world: World) -> None:
     tick = world.tick(build_arrivals(world.pipeline))
 
     assert f"no folder {world.source}" in tick.skip_message
+
+
+def test_a_source_on_another_machine_is_looked_at_less_often(world: World) -> None:
+    away = Files("http://127.0.0.1:9/{partition:%Y-%m-%d}.parquet")
+    sensor = build_arrivals(replace(world.pipeline, source=away))
+
+    first, second = (world.tick(sensor, cursor=cursor) for cursor in (None, NOW.isoformat()))
+
+    assert "cannot be reached" in str(first.skip_message)
+    assert first.cursor == NOW.isoformat()
+    assert "is looked at every 0:15:00" in str(second.skip_message)

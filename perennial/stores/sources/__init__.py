@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from perennial.declaration import Pipeline
@@ -21,6 +21,9 @@ from perennial.stores.sources.files import FileReader, Transport
 from perennial.stores.sources.folder import Folder
 
 __all__ = ["Sources"]
+
+LOOK_EVERY = {"folder": timedelta(0), "objects": timedelta(minutes=1), "web": timedelta(minutes=15)}
+"""The public web is asked least: a published month changes rarely."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +57,12 @@ class Sources:
             )
         return Path(root)
 
-    def is_remote(self, pipeline: Pipeline) -> bool:
-        """Whether looking at the source asks another machine."""
-        return bool(scheme_of(self._root(pipeline)))
+    def look_every(self, pipeline: Pipeline) -> timedelta:
+        """How often the source may be looked at for something new: another machine is not asked every ten seconds."""
+        if self._is_pushed(pipeline):
+            return LOOK_EVERY["folder"]
+        scheme = self._scheme(pipeline, self._root(pipeline))
+        return LOOK_EVERY["web" if scheme in WEB else "objects" if scheme else "folder"]
 
     def path(self, pipeline: Pipeline, partition: str) -> Path:
         """Where the file of `partition` is expected."""
@@ -75,13 +81,14 @@ class Sources:
         return FileReader(transport=self._transport(pipeline, root, spool), root=root, spool=spool)
 
     def _transport(self, pipeline: Pipeline, root: str, spool: Path) -> Transport:
-        scheme = scheme_of(pipeline.source.pattern.replace("{root}", root))
+        scheme, declared = self._scheme(pipeline, root), pipeline.source.root
+        setting = declared.name if isinstance(declared, env) else "the source's root"
         if not scheme:
-            return Folder(spool=spool)
+            return Folder(spool=spool, setting=setting)
         if scheme in WEB:
             from perennial.stores.sources.web import Web
 
-            return Web(spool=spool)
+            return Web(spool=spool, setting=setting)
         if scheme in OBJECTS:
             from perennial.stores.sources.bucket import Bucket
 
@@ -92,6 +99,9 @@ class Sources:
             found=f"{scheme}://",
             expected=f"a folder, or one of {', '.join(f'{one}://' for one in (*WEB, *OBJECTS))}",
         )
+
+    def _scheme(self, pipeline: Pipeline, root: str) -> str:
+        return scheme_of(pipeline.source.pattern.replace("{root}", root))
 
     def _root(self, pipeline: Pipeline) -> str:
         root = pipeline.source.root

@@ -14,6 +14,10 @@ IN_MEMORY = 64 * BLOCK
 """Content up to this size is kept in memory; more lies in a file without a name, gone with the process."""
 
 
+class NoRoom(Exception):
+    """The disk of PERENNIAL_HOME takes no copy; the source is not to blame."""
+
+
 class Readable(Protocol):
     """What bytes are taken from."""
 
@@ -59,13 +63,29 @@ def take(stream: Readable, *, spool: Path, name: str, uri: str = "", signature: 
     file: BinaryIO = io.BytesIO()
     while block := stream.read(BLOCK):
         digest.update(block)
-        if size <= IN_MEMORY < size + len(block):
-            file = _move(file, spool)
+        try:
+            if size <= IN_MEMORY < size + len(block):
+                file = _move(file, spool)
+            file.write(block)
+            file.flush()
+        except OSError as error:
+            raise NoRoom(f"{error.strerror}: {spool}") from error
         size += len(block)
-        file.write(block)
-    file.flush()
     file.seek(0)
     return Content(name=name, file=file, size=size, sha256=digest.hexdigest(), uri=uri, signature=signature)
+
+
+def adopt(path: Path, *, name: str, uri: str, signature: str) -> Content:
+    """The file at `path` as content of its own; its name is gone afterwards."""
+    with path.open("rb") as stream:
+        if path.stat().st_size <= IN_MEMORY:
+            content = take(stream, spool=path.parent, name=name, uri=uri, signature=signature)
+        else:
+            file: BinaryIO = _Nameless(io.FileIO(path, "rb+"))
+            size, sha256 = path.stat().st_size, hash_of(stream)
+            content = Content(name=name, file=file, size=size, sha256=sha256, uri=uri, signature=signature)
+    path.unlink()
+    return content
 
 
 def hash_of(stream: Readable) -> str:

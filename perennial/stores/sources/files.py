@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from perennial.declaration import Pipeline
 from perennial.errors import SourceError
 from perennial.ingestion.landing import Arrival
 from perennial.sources import Files
-from perennial.stores.sources.content import Content
+from perennial.stores.sources.content import Content, NoRoom
 from perennial.stores.sources.formats import read_rows
 from perennial.stores.sources.split import Split, open_split
 
@@ -48,12 +49,13 @@ class FileReader:
         where = f"{pipeline.name} {partition}"
         if source.is_whole:
             return self._part(pipeline, source, partition, fetched_at=fetched_at)
-        content = self.transport.fetch(self.location(pipeline, source, partition), where=where)
-        try:
-            found = read_rows(content, source, spool=self.spool, where=where)
-        except SourceError as error:
-            error.signature = content.signature
-            raise
+        with self._room(where):
+            content = self.transport.fetch(self.location(pipeline, source, partition), where=where)
+            try:
+                found = read_rows(content, source, spool=self.spool, where=where)
+            except SourceError as error:
+                error.signature = content.signature
+                raise
         return Arrival(
             partition=partition,
             rows=found.rows,
@@ -99,11 +101,26 @@ class FileReader:
     def _split(self, pipeline: Pipeline, source: Files, *, where: str) -> Split:
         location = self.location(pipeline, source, pipeline.time.start)
         signature = self.transport.signatures({WHOLE: location}, where=where).get(WHOLE, "")
-        return open_split(
-            pipeline,
-            location,
-            signature,
-            lambda: self.transport.fetch(location, where=where),
-            spool=self.spool,
-            where=where,
-        )
+        with self._room(where):
+            return open_split(
+                pipeline,
+                location,
+                signature,
+                lambda: self.transport.fetch(location, where=where),
+                spool=self.spool,
+                where=where,
+            )
+
+    @contextmanager
+    def _room(self, where: str) -> Iterator[None]:
+        """A disk that takes no copy, as an error of the source."""
+        try:
+            yield
+        except (NoRoom, OSError) as error:
+            raise SourceError(
+                "the source's file cannot be copied",
+                where=where,
+                found=str(error),
+                expected="room for it under PERENNIAL_HOME",
+                hint="free some disk; what had landed stays as it was",
+            ) from error

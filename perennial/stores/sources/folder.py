@@ -17,6 +17,8 @@ class Folder:
     """Files by their paths; those of one source lie in one folder."""
 
     spool: Path
+    setting: str = "the source's root"
+    """What places the folder, for messages."""
 
     def fetch(self, location: str, *, where: str) -> Content:
         """The file at `location` as it is now. Raises SourceError, also when it changes meanwhile."""
@@ -29,7 +31,7 @@ class Folder:
                 file.seek(0)
                 again = hash_of(file)
         except OSError as error:
-            raise _unreadable(error, path, where=where) from error
+            raise self._unreadable(error, path, where=where) from error
         if again != content.sha256:
             raise changed_while_read(path.name, where=where)
         return content
@@ -43,7 +45,7 @@ class Folder:
         try:
             for folder in {Path(location).parent for location in locations.values()}:
                 if not folder.is_dir():
-                    raise no_folder(folder, where=where, expected="the folder that holds the files")
+                    raise self._absent(folder, where=where, expected="the folder that holds the files")
             for key, location in locations.items():
                 with suppress(FileNotFoundError):
                     found[key] = _signature(Path(location).stat())
@@ -55,6 +57,31 @@ class Folder:
                 expected="a folder of readable files",
             ) from error
         return found
+
+    def _absent(self, folder: Path, *, where: str, expected: str) -> SourceError:
+        return SourceError(
+            "the source's folder is not there",
+            where=where,
+            found=f"no folder {folder}",
+            expected=expected,
+            hint=f"mount it, or set {self.setting}",
+        )
+
+    def _unreadable(self, failure: OSError, path: Path, *, where: str) -> SourceError:
+        """Why the file at `path` could not be opened or read."""
+        absent = isinstance(failure, FileNotFoundError | NotADirectoryError)
+        if absent and not path.parent.is_dir():
+            return self._absent(path.parent, where=where, expected=f"a folder with {path.name}")
+        error = SourceError(
+            "the partition's file cannot be read",
+            where=where,
+            found=f"{failure.strerror}: {path}",
+            expected="a readable file",
+            hint="wait until the source has delivered it",
+        )
+        with suppress(OSError):
+            error.signature = _signature(path.stat())
+        return error
 
 
 def changed_while_read(name: str, *, where: str) -> SourceError:
@@ -68,33 +95,5 @@ def changed_while_read(name: str, *, where: str) -> SourceError:
     )
 
 
-def no_folder(folder: Path, *, where: str, expected: str) -> SourceError:
-    """What to raise where the folder of a source is missing."""
-    return SourceError(
-        "the source's folder is not there",
-        where=where,
-        found=f"no folder {folder}",
-        expected=expected,
-        hint="mount it, or set the source's root",
-    )
-
-
 def _signature(status: os.stat_result) -> str:
     return f"{status.st_size}-{status.st_mtime_ns}"
-
-
-def _unreadable(failure: OSError, path: Path, *, where: str) -> SourceError:
-    """Why the file at `path` could not be opened or read."""
-    absent = isinstance(failure, FileNotFoundError | NotADirectoryError)
-    if absent and not path.parent.is_dir():
-        return no_folder(path.parent, where=where, expected=f"a folder with {path.name}")
-    error = SourceError(
-        "the partition's file cannot be read",
-        where=where,
-        found=f"{failure.strerror}: {path}",
-        expected="a readable file",
-        hint="wait until the source has delivered it",
-    )
-    with suppress(OSError):
-        error.signature = _signature(path.stat())
-    return error

@@ -6,14 +6,16 @@ import hashlib
 import random
 import threading
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from perennial.errors import SourceError
-from perennial.stores.sources import Sources
+from perennial.sources import env
+from perennial.stores.sources import Sources, content
+from perennial.stores.sources import folder as folders
 from pipelines.delivery_eta import delivery_eta
 from pipelines.taxi_eta import taxi_eta
 
@@ -49,13 +51,61 @@ def test_reads_a_partition_with_its_provenance(sources: Sources) -> None:
     assert sources.signatures(delivery_eta, ["2024-01-04", "2024-01-05"]) == {"2024-01-05": arrival.signature}
 
 
-def test_the_folder_defaults_to_the_home_and_taxi_files_need_one(tmp_path: Path) -> None:
+def test_a_root_has_a_default_or_must_be_set(tmp_path: Path) -> None:
     bare = Sources(home=tmp_path, environment={})
 
     assert bare.folder(delivery_eta) == tmp_path / "world" / "delivery_eta"
-    message = failure(bare, "2023-02", taxi_eta)
+    unset = replace(taxi_eta, source=replace(taxi_eta.source, root=env("TAXI_ETA_SOURCE")))
+    message = failure(bare, "2023-02", unset)
     for word in ("taxi_eta", "not configured", "TAXI_ETA_SOURCE", "set TAXI_ETA_SOURCE=/path"):
         assert word in message
+
+
+def test_the_taxi_months_come_from_their_publisher_unless_a_folder_is_set(sources: Sources, tmp_path: Path) -> None:
+    bare = Sources(home=tmp_path, environment={})
+
+    assert bare.look_every(taxi_eta) == timedelta(minutes=15)
+    assert sources.look_every(taxi_eta) == timedelta(0)
+    assert sources.folder(taxi_eta) == tmp_path / "taxi"
+    with pytest.raises(SourceError, match=r"the source is no folder, found https://.*/trip-data, expected a local"):
+        bare.folder(taxi_eta)
+
+
+def test_a_scheme_that_nothing_here_reads_is_named(tmp_path: Path) -> None:
+    away = replace(delivery_eta, source=replace(delivery_eta.source, root="ftp://host/orders"))
+
+    message = failure(Sources(home=tmp_path, environment={}), "2024-01-05", away)
+
+    assert "unknown scheme, found ftp://, expected a folder, or one of http://, https://, s3://" in message
+
+
+def test_a_disk_that_takes_no_copy_is_an_error_of_the_source(
+    sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(content, "IN_MEMORY", 10)
+    ROWS.write_parquet(sources.path(delivery_eta, "2024-01-05"))
+    (tmp_path / "sources").write_text("no folder")
+
+    assert "expected room for it under PERENNIAL_HOME" in failure(sources, "2024-01-05")
+
+
+def test_a_file_that_is_written_while_it_is_read_is_an_error_and_the_next_attempt_reads_the_new_one(
+    sources: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = sources.path(delivery_eta, "2024-01-05")
+    ROWS.write_parquet(path)
+
+    def take_then_write(*given: object, **named: object) -> content.Content:
+        taken = content.take(*given, **named)  # type: ignore[arg-type]
+        ROWS.reverse().write_parquet(path)
+        return taken
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folders, "take", take_then_write)
+        message = failure(sources, "2024-01-05")
+
+    assert "orders_2024-01-05.parquet changed while it was read" in message
+    assert sources.read(delivery_eta, "2024-01-05", fetched_at=AT).frame.equals(ROWS.reverse())
 
 
 def test_a_folder_that_is_not_there(sources: Sources, tmp_path: Path) -> None:
