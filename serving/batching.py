@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from perennial.errors import RequestError
 from perennial.prediction.prediction_id import issue
 from perennial.prediction.request import FieldError, Row
 from perennial.stores.segments import Record
+from serving.lookup import Found, Lookups
 from serving.metrics import Metrics
 from serving.models import Served
 
@@ -42,6 +43,8 @@ class Answer:
 
     predictions: list[float]
     ids: list[str]
+    defaulted: list[Mapping[str, str]] | None = None
+    """By instance: the looked-up features that hold their default, and why; None when no instance has any."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -53,17 +56,26 @@ class Waiting:
     received: float
     """On the clock of time.perf_counter."""
     answer: asyncio.Future[Answer]
+    found: Sequence[Found] = ()
+    """The lookups of each row, of a model that has any."""
 
 
 class Batcher:
     """Answers checked requests, together where they come together, and logs each answer before it is sent."""
 
     def __init__(
-        self, *, secret: Callable[[], bytes], keep: Callable[[str, Sequence[Record]], None], metrics: Metrics
+        self,
+        *,
+        secret: Callable[[], bytes],
+        keep: Callable[[str, Sequence[Record]], None],
+        metrics: Metrics,
+        lookups: Lookups | None = None,
     ) -> None:
         self._secret = secret
         self._keep = keep
         self._metrics = metrics
+        self._lookups = lookups or Lookups(None, metrics)
+        self._looking: set[asyncio.Task[None]] = set()
         self._queue: list[Waiting] = []
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="large-batches")
 
@@ -85,12 +97,35 @@ class Batcher:
         groups: dict[Served, list[Waiting]] = {}
         for waiting in queue:
             groups.setdefault(waiting.served, []).append(waiting)
-        for batch in groups.values():
-            if sum(len(waiting.rows) for waiting in batch) <= INLINE_ROWS:
-                _deliver(batch, self._attempt(batch))
+        for served, batch in groups.items():
+            if served.predictor.reader.schema.lookups:
+                task = loop.create_task(self._look_up(loop, batch))
+                self._looking.add(task)
+                task.add_done_callback(self._looking.discard)
             else:
-                work = loop.run_in_executor(self._executor, self._attempt, batch)
-                work.add_done_callback(partial(_deliver_done, batch))
+                self._answer_batch(loop, batch)
+
+    async def _look_up(self, loop: asyncio.AbstractEventLoop, batch: list[Waiting]) -> None:
+        """Answer `batch` with the lookups of all its rows, read together."""
+        served, rows = batch[0].served, [row for waiting in batch for row in waiting.rows]
+        try:
+            found = await self._lookups.fill(served.pipeline, served.predictor.reader, rows)
+        except Exception as error:
+            log.exception("the lookups of %s failed", served.pipeline)
+            _deliver(batch, [error] * len(batch))
+            return
+        start = 0
+        for waiting in batch:
+            waiting.found = found[start : start + len(waiting.rows)]
+            start += len(waiting.rows)
+        self._answer_batch(loop, batch)
+
+    def _answer_batch(self, loop: asyncio.AbstractEventLoop, batch: list[Waiting]) -> None:
+        if sum(len(waiting.rows) for waiting in batch) <= INLINE_ROWS:
+            _deliver(batch, self._attempt(batch))
+        else:
+            work = loop.run_in_executor(self._executor, self._attempt, batch)
+            work.add_done_callback(partial(_deliver_done, batch))
 
     def _attempt(self, batch: list[Waiting]) -> list[Answer | Exception]:
         """An answer or an error for each request of `batch`; never raises, so that nobody waits for ever."""
@@ -103,8 +138,9 @@ class Batcher:
     def _answer(self, batch: list[Waiting]) -> list[Answer | Exception]:
         predictor = batch[0].served.predictor
         rows = [row for waiting in batch for row in waiting.rows]
+        found = [one for waiting in batch for one in waiting.found]
         try:
-            features = predictor.featurize(predictor.reader.frame(rows))
+            features = predictor.featurize(predictor.reader.frame(rows, [one.values for one in found]))
             predictions = predictor.score(features)
         except Exception as error:  # noqa: BLE001 - whatever a feature or the model raises for these values
             if len(batch) > 1:  # the request that they cannot take fails alone
@@ -126,7 +162,7 @@ class Batcher:
             start += len(part)
             if finite.all():
                 kept += part
-                outcomes.append(Answer(predictions=[r.prediction for r in part], ids=[r.id for r in part]))
+                outcomes.append(_answer_of(part))
             else:
                 outcomes.append(_not_finite(int(np.argmin(finite))))
         try:
@@ -144,8 +180,11 @@ class Batcher:
         values_of = _feature_values(tuple(features.columns))
         clock, now = time.perf_counter(), time.time()
         received = [waiting.received for waiting in batch for _ in waiting.rows]
+        defaulted = [one.defaulted or None for waiting in batch for one in waiting.found] or [None] * len(rows)
         records = []
-        for row, values, prediction, began in zip(rows, features.rows(), predictions.tolist(), received, strict=True):
+        for row, values, prediction, began, marks in zip(
+            rows, features.rows(), predictions.tolist(), received, defaulted, strict=True
+        ):
             event_time = reader.event_time(row)
             partition = reader.schema.clock.key_of(event_time)
             records.append(
@@ -161,6 +200,7 @@ class Batcher:
                     latency_ms=round((clock - began) * 1000, 3),
                     instance=row,
                     features=values_of(*values),
+                    defaulted=marks,
                 )
             )
         return records
@@ -171,6 +211,11 @@ def _feature_values(names: tuple[str, ...]) -> type[msgspec.Struct]:
     """A struct that is written as an object of the features' values."""
     fields = [(f"f{i}", Any) for i in range(len(names))]
     return msgspec.defstruct("Features", fields, rename={f"f{i}": name for i, name in enumerate(names)}, gc=False)
+
+
+def _answer_of(records: Sequence[Record]) -> Answer:
+    marks = [record.defaulted or {} for record in records] if any(record.defaulted for record in records) else None
+    return Answer(predictions=[r.prediction for r in records], ids=[r.id for r in records], defaulted=marks)
 
 
 def _deliver(batch: list[Waiting], outcomes: list[Answer | Exception]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from serving.answers import (
     MOST_INSTANCES,
@@ -69,4 +70,5 @@ class PredictRoute:
         answer = await self._batcher.submit(served, rows, received)
         version = str(served.version)
         self._metrics.answered(pipeline, version, len(rows), time.perf_counter() - received)
-        return encode({"predictions": answer.predictions, "ids": answer.ids, "model_version": version})
+        content: dict[str, Any] = {"predictions": answer.predictions, "ids": answer.ids, "model_version": version}
+        return encode(content if answer.defaulted is None else content | {"defaulted": answer.defaulted})

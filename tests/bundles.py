@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -14,6 +15,7 @@ from onnx import TensorProto, helper
 from perennial import Column, Daily, Files, Label, Median, Pipeline, Regression, Schema, ShareWithin, Windows, col
 from perennial.bundle.bundle import seal
 from perennial.bundle.manifest import describe_features, describe_requests, describe_thresholds
+from perennial.featurization.aggregates import Rolling
 from perennial.stores.parquet import to_parquet
 
 
@@ -80,6 +82,35 @@ def small_model(slope: float, category: str = "north") -> bytes:
     return bytes(model.SerializeToString())
 
 
+LOOKED_UP = replace(
+    small_pipeline("lookups"),
+    aggregates=[
+        Rolling(by="zone", of="label", how="mean", days=7, name="zone_mean_7d"),
+        Rolling(by="zone", how="count", days=7, default=0.5, name="zone_count_7d"),
+    ],
+)
+"""The small pipeline with two aggregates of the zone; the mean has no default."""
+
+
+def looking_up_bundle(slope: float = 2.0) -> dict[str, bytes]:
+    """The sealed files of a bundle of LOOKED_UP, whose model adds both aggregates; a mean of NaN counts as -1000."""
+    model = onnx.load_from_string(small_model(slope))
+    number = ["zone_mean_7d", "zone_count_7d"]
+    graph = model.graph
+    graph.input.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 1]) for name in number)
+    graph.initializer.append(helper.make_tensor("missing", TensorProto.FLOAT, [1], [-1000.0]))
+    graph.node[-1].output[0] = "small"
+    graph.node.extend(
+        [
+            helper.make_node("IsNaN", ["zone_mean_7d"], ["unknown"]),
+            helper.make_node("Where", ["unknown", "missing", "zone_mean_7d"], ["mean"]),
+            helper.make_node("Sum", ["small", "mean", "zone_count_7d"], ["prediction"]),
+        ]
+    )
+    onnx.checker.check_model(model)
+    return _sealed(LOOKED_UP, bytes(model.SerializeToString()), slope, zone_mean_7d=3.0, zone_count_7d=4.0)
+
+
 def answer_by_hand(slope: float, instance: dict[str, Any], category: str = "north") -> float:
     """What `small_model` says to one instance."""
     place = instance["zone"] + (instance["note"] or "")
@@ -101,7 +132,12 @@ def an_instance(number: int = 0, **changes: Any) -> dict[str, Any]:
 
 def small_bundle(slope: float = 2.0, *, name: str = "rides", as_of: str = "2024-01-31") -> dict[str, bytes]:
     """The sealed files of a bundle of `small_pipeline`."""
-    pipeline = small_pipeline(name)
+    return _sealed(small_pipeline(name), small_model(slope), slope, as_of)
+
+
+def _sealed(
+    pipeline: Pipeline, model: bytes, slope: float, as_of: str = "2024-01-31", **lookups: float
+) -> dict[str, bytes]:
     instances = [an_instance(number) for number in range(40)]
     rows = pl.DataFrame(
         {
@@ -112,14 +148,16 @@ def small_bundle(slope: float = 2.0, *, name: str = "rides", as_of: str = "2024-
             if column in pipeline.request_columns
         }
     )
-    golden = rows.with_columns(prediction=np.array([answer_by_hand(slope, i) for i in instances]))
+    rows = rows.with_columns(pl.lit(value, pl.Float32).alias(name) for name, value in lookups.items())
+    answers = np.array([answer_by_hand(slope, i) + sum(lookups.values()) for i in instances])
+    golden = rows.with_columns(prediction=answers)
     files = {
         "features.json": describe_features(pipeline),
         "schema.json": describe_requests(pipeline),
         "thresholds.json": describe_thresholds(pipeline),
-        "model.onnx": small_model(slope),
+        "model.onnx": model,
         "golden.parquet": to_parquet(golden),
         "reference.parquet": to_parquet(golden.with_columns(label="prediction")),
     }
-    manifest = {"pipeline": name, "as_of": as_of, "candidate": "by_hand", "declaration_hash": pipeline.hash}
+    manifest = {"pipeline": pipeline.name, "as_of": as_of, "candidate": "by_hand", "declaration_hash": pipeline.hash}
     return seal(files, manifest)

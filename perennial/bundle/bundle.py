@@ -40,6 +40,29 @@ class RequestColumn:
     meaning: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookup:
+    """An aggregate that an instance may carry, and that the server looks up for an instance that leaves it out."""
+
+    name: str
+    by: tuple[str, ...]
+    """Fields of the instance that name the entity."""
+    view: str
+    """The feature view that holds it in the online store."""
+    declared: str
+    """sha256 of its declaration: values of another one are not used."""
+    default: float | None = None
+    """Its value for an entity that has none; None leaves it null, for the model to impute."""
+    stale_after: float | None = None
+    """Seconds from when a value was known to the last event that may see it; None for any."""
+    meaning: str = ""
+
+    @property
+    def field(self) -> RequestColumn:
+        """It as a field of an instance."""
+        return RequestColumn(name=self.name, kind="float32", nullable=True, meaning=self.meaning)
+
+
 @dataclass(frozen=True, kw_only=True)
 class RequestSchema:
     """What an instance of a prediction request holds, and by which clock it is monitored."""
@@ -52,6 +75,8 @@ class RequestSchema:
     """Fields that every instance must carry."""
     optional: tuple[RequestColumn, ...] = ()
     """Key columns that the model does not need: kept in the log, so that labels meet predictions."""
+    lookups: tuple[Lookup, ...] = ()
+    """Aggregates: looked up where an instance does not carry them."""
 
     @cached_property
     def clock(self) -> Calendar:
@@ -61,14 +86,16 @@ class RequestSchema:
     @cached_property
     def polars(self) -> pl.Schema:
         """Types of the columns that the features read."""
-        return pl.Schema({column.name: POLARS_TYPES[column.kind] for column in self.columns})
+        fields = (*self.columns, *(lookup.field for lookup in self.lookups))
+        return pl.Schema({column.name: POLARS_TYPES[column.kind] for column in fields})
 
     @classmethod
     def from_json(cls, text: bytes) -> RequestSchema:
         """The schema that `perennial.bundle.manifest` wrote as schema.json."""
         raw = json.loads(text)
         fields = {part: tuple(RequestColumn(**column) for column in raw.pop(part)) for part in ("columns", "optional")}
-        return cls(**raw | fields | {"key": tuple(raw["key"])})
+        lookups = tuple(Lookup(**lookup | {"by": tuple(lookup["by"])}) for lookup in raw.pop("lookups", ()))
+        return cls(**raw | fields | {"key": tuple(raw["key"]), "lookups": lookups})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from perennial.featurization.views import feature_views, stale_after, view_name
+
 if TYPE_CHECKING:
     from perennial.declaration import Pipeline
 
@@ -43,7 +45,8 @@ def describe_requests(pipeline: Pipeline) -> bytes:
     """`schema.json`: what a prediction request carries, and which clock its monitoring follows."""
     columns = [
         {"name": name, "kind": c.kind, "nullable": c.nullable, "unit": c.unit, "meaning": c.meaning}
-        for name, c in ((name, pipeline.schema.columns[name]) for name in pipeline.request_columns)
+        for name, c in ((name, pipeline.schema.columns.get(name)) for name in pipeline.request_columns)
+        if c is not None
     ]
     optional = [name for name in pipeline.key if name not in pipeline.request_columns]
     return _json(
@@ -54,8 +57,24 @@ def describe_requests(pipeline: Pipeline) -> bytes:
             "key": list(pipeline.key),
             "columns": columns,
             "optional": [{"name": name, "kind": pipeline.schema.columns[name].kind} for name in optional],
+            **_lookups(pipeline),
         }
     )
+
+
+def _lookups(pipeline: Pipeline) -> dict[str, Any]:
+    """What the server looks up: each aggregate, where it is online and until when its value may be seen."""
+    if not pipeline.checked_aggregates:
+        return {}
+    declared = {name: sha256 for view in feature_views(pipeline) for name, sha256 in view.features.items()}
+    lookups = [
+        {
+            "name": a.name, "by": list(a.by), "view": view_name(a.by), "declared": declared[a.name],
+            "default": a.default, "stale_after": stale_after(pipeline).total_seconds(), "meaning": a.column.meaning,
+        }
+        for a in pipeline.checked_aggregates
+    ]  # fmt: skip
+    return {"lookups": lookups}
 
 
 def describe_thresholds(pipeline: Pipeline) -> bytes:

@@ -112,7 +112,7 @@ class RequestReader:
         frame = pl.DataFrame(values, schema=self._polars, orient="row")  # 3 times as fast as column by column
         return frame.select(self.schema.polars.names()) if self.schema.optional else frame
 
-    def carried(self, row: Row) -> tuple[float | None | msgspec.UnsetType, ...]:
+    def carried(self, row: Row) -> tuple[Any, ...]:
         """The lookups of a row in the order of the schema, UNSET where the row does not carry one."""
         return msgspec.structs.astuple(row)[self._first_lookup :]
 

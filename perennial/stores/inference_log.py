@@ -37,8 +37,9 @@ LAKE_SCHEMA = {
     "latency_ms": pl.Float64(),
     "instance": pl.String(),
     "features": pl.String(),
+    "defaulted": pl.String(),
 }
-"""Columns of the lake table; `instance` and `features` are JSON, since they differ between pipelines."""
+"""Columns of the lake table; `instance`, `features` and `defaulted` are JSON, since they differ between pipelines."""
 _COMMIT_BYTES = 32 * 2**20
 """Most bytes of segments that one commit takes."""
 _ATTEMPTS = 10
@@ -48,6 +49,7 @@ _ATTEMPTS = 10
 class _Line(Record, kw_only=True, gc=False):
     instance: msgspec.Raw
     features: msgspec.Raw
+    defaulted: msgspec.Raw | None = None
 
 
 class _Partition(msgspec.Struct):
@@ -206,7 +208,8 @@ def _decode(chunks: Iterator[bytes]) -> tuple[pl.DataFrame, int]:
             try:
                 record = decoder.decode(text)
                 values = {name: getattr(record, name) for name in LAKE_SCHEMA}
-                lines.append(values | {name: bytes(values[name]).decode() for name in ("instance", "features")})
+                raw = {name: value for name, value in values.items() if isinstance(value, msgspec.Raw)}
+                lines.append(values | {name: bytes(value).decode() for name, value in raw.items()})
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 unreadable += 1
     return pl.DataFrame(lines, schema=LAKE_SCHEMA), unreadable
@@ -233,6 +236,7 @@ def _commit(delta: Any, rows: pl.DataFrame, offsets: Mapping[str, int], options:
         delta,
         rows.to_arrow(compat_level=pl.CompatLevel.oldest()),
         mode="append",
+        schema_mode="merge",
         storage_options=options,
         commit_properties=CommitProperties(
             app_transactions=[Transaction(name, offset) for name, offset in offsets.items()]

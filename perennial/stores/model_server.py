@@ -47,7 +47,8 @@ def to_instances(rows: pl.DataFrame, bundle: Bundle) -> list[dict[str, Any]]:
     """`rows` as the instances of a request, times as text."""
     columns = bundle.schema.columns
     times = [pl.col(c.name).dt.strftime("%Y-%m-%dT%H:%M:%S%.6f") for c in columns if c.kind == "datetime"]
-    return rows.select(c.name for c in columns).with_columns(times).to_dicts()
+    names = [*(c.name for c in columns), *(lookup.name for lookup in bundle.schema.lookups)]
+    return rows.select(names).with_columns(times).to_dicts()
 
 
 @contextmanager

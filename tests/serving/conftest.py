@@ -22,10 +22,11 @@ from perennial.stores.operations import Operations
 from serving.app import Parts, Server
 from serving.batching import Batcher
 from serving.events import EventIntake
+from serving.lookup import Lookups
 from serving.metrics import Metrics
 from serving.models import Models
 from serving.server import InferenceLog
-from tests.bundles import small_bundle
+from tests.bundles import LOOKED_UP, looking_up_bundle, small_bundle
 
 NOW = datetime(2024, 4, 1, tzinfo=UTC)
 
@@ -40,7 +41,8 @@ class City:
 
     def release(self, slope: float, pipeline: str = "rides") -> Version:
         """Register and release the bundle of that slope."""
-        sha256 = self.bundles.put(small_bundle(slope, name=pipeline))
+        files = looking_up_bundle(slope) if pipeline == LOOKED_UP.name else small_bundle(slope, name=pipeline)
+        sha256 = self.bundles.put(files)
         champion = self.operations.champion(pipeline)
         number = self.operations.register_version(pipeline, sha256, "2024-01-31", {}, at=NOW)
         dossier = Dossier(
@@ -65,7 +67,17 @@ class Local:
     metrics: Metrics
     server: Server
     log: InferenceLog
+    lookups: Lookups
     loop: asyncio.Runner = field(default_factory=asyncio.Runner)
+
+    def use(self, lookups: Lookups) -> None:
+        """Answer with these lookups from now on."""
+        self.lookups = lookups
+        batcher = Batcher(
+            secret=self.city.operations.secret, keep=self.log.keep, metrics=self.metrics, lookups=lookups
+        )  # fmt: skip
+        parts = Parts(models=self.models, batcher=batcher, metrics=self.metrics, now=lambda: NOW)
+        self.server = Server(parts)
 
     def follow(self) -> None:
         """Read the routes once, as the server's thread does."""
@@ -106,7 +118,9 @@ def local(city: City) -> Iterator[Local]:
     parts = Parts(
         models=models, batcher=batcher, metrics=metrics, now=lambda: NOW, events=events, feedback=city.operations
     )
-    one = Local(city=city, models=models, metrics=metrics, server=Server(parts), log=log)
+    one = Local(
+        city=city, models=models, metrics=metrics, server=Server(parts), log=log, lookups=Lookups(None, metrics)
+    )
     with one.loop:
         yield one
     batcher.close()

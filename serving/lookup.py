@@ -1,0 +1,254 @@
+"""Lookup: the aggregates that instances leave out, read from the online store, a micro-batch in one question.
+
+An aggregate that cannot be read holds its declared default, and the answer says so: `absent` (the entity
+has no value), `stale` (what is online is older than the bundle allows) or `unavailable` (the online store
+is down, empty, or holds values of another declaration). The last two are troubles, which alerts name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from perennial.bundle.bundle import Lookup, RequestSchema
+from perennial.errors import OnlineStoreDown
+from perennial.prediction.request import RequestReader, Row
+from perennial.schema import Kind
+from perennial.stores.online import OnlineReader, OnlineState, Rows, read_states
+from perennial.stores.online.encoding import EntityKeys
+from serving.metrics import Metrics
+
+log = logging.getLogger("serving")
+
+STATE_SECONDS = 1.0
+"""How old what is known of the online store may be; after a failure, how long it is left alone."""
+TROUBLE_SECONDS = 60.0
+"""How long a stale answer counts as a trouble."""
+ABSENT, STALE, UNAVAILABLE = "absent", "stale", "unavailable"
+
+Trouble = tuple[str, str]
+"""Pipeline and view."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The looked-up values of one instance."""
+
+    values: tuple[float | None, ...]
+    defaulted: Mapping[str, str]
+    """By the name of each lookup that holds its default: why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ViewPlan:
+    """What one view gives to the instances of one bundle."""
+
+    name: str
+    lookups: tuple[tuple[int, Lookup], ...]
+    """Each with its position among the bundle's lookups."""
+    entity: tuple[int, ...]
+    """Positions of the entity's columns in a row."""
+    keys: EntityKeys
+
+    @property
+    def features(self) -> list[str]:
+        """Names of the lookups."""
+        return [lookup.name for _, lookup in self.lookups]
+
+
+@dataclass(slots=True, kw_only=True)
+class Known:
+    """What is online of the views of one pipeline, as last read."""
+
+    states: Mapping[str, OnlineState] = field(default_factory=dict)
+    read_at: float = -1e9
+    down: str | None = None
+    """Why it could not be read."""
+    missing: tuple[str, ...] = ()
+    """Views of which nothing is online."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Asked:
+    """The rows of one micro-batch while their lookups are filled in."""
+
+    pipeline: str
+    reader: RequestReader
+    rows: Sequence[Row]
+    known: Known
+    values: list[list[Any]]
+    """By row: each lookup, UNSET as long as it is not known."""
+    defaulted: list[dict[str, str]]
+    """By row: each lookup that got its default, and why."""
+
+
+class Lookups:
+    """Fills in the lookups of checked rows; never fails, since every lookup has a default."""
+
+    def __init__(
+        self, reader: OnlineReader | None, metrics: Metrics, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._reader = reader
+        self._metrics = metrics
+        self._clock = clock
+        self._known: dict[str, Known] = {}
+        self._reading: dict[str, asyncio.Task[None]] = {}
+        self._seen: dict[Trouble, tuple[float, str]] = {}
+        self._planned: dict[int, tuple[RequestSchema, tuple[ViewPlan, ...]]] = {}
+
+    async def fill(self, pipeline: str, reader: RequestReader, rows: Sequence[Row]) -> list[Found]:
+        """The lookups of each of `rows`: carried, read, or defaulted and marked."""
+        began = self._clock()
+        asked = Asked(
+            pipeline=pipeline, reader=reader, rows=rows, known=await self._look(pipeline, reader.schema),
+            values=[list(reader.carried(row)) for row in rows], defaulted=[{} for _ in rows],
+        )  # fmt: skip
+        for plan in self._plans(reader.schema):
+            await self._fill_view(asked, plan)
+        for defaulted in asked.defaulted:
+            for name, reason in defaulted.items():
+                self._metrics.lookup_defaults.labels(pipeline, name, reason).inc()
+        self._metrics.lookup_seconds.labels(pipeline).observe(self._clock() - began)
+        return [Found(values=tuple(v), defaulted=d) for v, d in zip(asked.values, asked.defaulted, strict=True)]
+
+    def troubles(self) -> dict[Trouble, str]:
+        """What a person should look at now, by pipeline and view: why."""
+        now = self._clock()
+        found = {trouble: said for trouble, (at, said) in self._seen.items() if now - at < TROUBLE_SECONDS}
+        for pipeline, known in list(self._known.items()):
+            if known.down is not None:
+                found[pipeline, "online store"] = known.down
+            found |= {(pipeline, view): "nothing is online: run online_features" for view in known.missing}
+        return found
+
+    def watched(self) -> set[str]:
+        """The pipelines whose lookups were asked for since the server began."""
+        return set(self._known)
+
+    async def close(self) -> None:
+        """Let the connection go."""
+        for task in self._reading.values():
+            task.cancel()
+        if self._reader is not None:
+            await self._reader.close()
+
+    def _plans(self, schema: RequestSchema) -> tuple[ViewPlan, ...]:
+        """What each view gives; hashing a whole schema would cost more than looking its id up."""
+        planned = self._planned.get(id(schema))
+        if planned is None or planned[0] is not schema:
+            planned = self._planned[id(schema)] = schema, _plans(schema)
+        return planned[1]
+
+    async def _fill_view(self, asked: Asked, plan: ViewPlan) -> None:
+        wanted: dict[int, bytes | None] = {}
+        for index, (row, carried) in enumerate(zip(asked.rows, asked.values, strict=True)):
+            if any(carried[position] is msgspec.UNSET for position, _ in plan.lookups):
+                entity = _entity(plan, row)
+                wanted[index] = None if None in entity else plan.keys.encode(entity)
+        if not wanted:
+            return
+        found = await self._read(asked, plan, {key for key in wanted.values() if key is not None})
+        for index, key in wanted.items():
+            online = {} if found is None or key is None else found.get(key, {})
+            event_time = asked.reader.event_time(asked.rows[index])
+            for position, lookup in plan.lookups:
+                if asked.values[index][position] is not msgspec.UNSET:
+                    continue
+                reason = UNAVAILABLE if found is None else self._reason(asked, lookup, event_time)
+                value = None if reason else online.get(lookup.name)
+                if value is None:
+                    asked.defaulted[index][lookup.name] = reason or ABSENT
+                asked.values[index][position] = lookup.default if value is None else value
+
+    async def _read(self, asked: Asked, plan: ViewPlan, keys: set[bytes]) -> Rows | None:
+        """The values of `keys`; None while nothing can be read."""
+        if self._reader is None or asked.known.down is not None or plan.name not in asked.known.states:
+            return None
+        try:
+            return await self._reader.read(asked.pipeline, plan.name, plan.features, list(keys)) if keys else {}
+        except OnlineStoreDown as error:
+            self._note(asked.pipeline, asked.known, error)
+            return None
+
+    def _reason(self, asked: Asked, lookup: Lookup, event_time: datetime) -> str | None:
+        """Why what is online of `lookup` may not be used for an event; None when it may."""
+        state, pipeline = asked.known.states.get(lookup.view), asked.pipeline
+        if state is None or state.known_at is None:
+            return UNAVAILABLE
+        if state.features.get(lookup.name) != lookup.declared:
+            said = f"{lookup.name} is online under another declaration than the champion's"
+            self._seen[pipeline, lookup.view] = (self._clock(), said)
+            return UNAVAILABLE
+        age = (event_time - state.known_at).total_seconds()
+        if lookup.stale_after is not None and age > lookup.stale_after:
+            said = f"{lookup.name} was last known at {state.known_at:%Y-%m-%d %H:%M} UTC ({state.partition})"
+            self._seen[pipeline, lookup.view] = (self._clock(), said)
+            return STALE
+        return None
+
+    async def _look(self, pipeline: str, schema: RequestSchema) -> Known:
+        """What is online, not older than STATE_SECONDS but for the request that has it read again."""
+        known = self._known.setdefault(pipeline, Known())
+        first = known.read_at < 0
+        if self._clock() - known.read_at >= STATE_SECONDS and pipeline not in self._reading:
+            task = asyncio.get_running_loop().create_task(self._read_states(pipeline, known, schema))
+            self._reading[pipeline] = task
+            task.add_done_callback(lambda _: self._reading.pop(pipeline, None))
+        if first and pipeline in self._reading:
+            await asyncio.shield(self._reading[pipeline])
+        return known
+
+    async def _read_states(self, pipeline: str, known: Known, schema: RequestSchema) -> None:
+        views = [plan.name for plan in self._plans(schema)]
+        try:
+            if self._reader is None:
+                raise OnlineStoreDown("there is none while a single bundle is served", where="online store")
+            known.states = await read_states(self._reader, pipeline, views)
+        except OnlineStoreDown as error:
+            self._note(pipeline, known, error)
+            return
+        finally:
+            known.read_at = self._clock()
+        if known.down is not None:
+            log.info("%s: the online store answers again", pipeline)
+        known.down, known.missing = None, tuple(view for view in views if view not in known.states)
+        self._metrics.online_store_up.labels(pipeline).set(1)
+        for view, state in known.states.items():
+            if state.known_at is not None:
+                self._metrics.online_known_at.labels(pipeline, view).set(state.known_at.timestamp())
+
+    def _note(self, pipeline: str, known: Known, error: OnlineStoreDown) -> None:
+        """Remember that the store is down, and say so once."""
+        if known.down is None:
+            log.error("%s: lookups have their defaults: %s", pipeline, error)
+        known.down = str(error)
+        known.read_at = self._clock()
+        self._metrics.online_store_up.labels(pipeline).set(0)
+
+
+def _plans(schema: RequestSchema) -> tuple[ViewPlan, ...]:
+    """What each view gives, in order of first use."""
+    fields = [*schema.columns, *schema.optional]
+    positions = {column.name: position for position, column in enumerate(fields)}
+    views: dict[str, list[tuple[int, Lookup]]] = {}
+    for position, lookup in enumerate(schema.lookups):
+        views.setdefault(lookup.view, []).append((position, lookup))
+    plans = []
+    for name, lookups in views.items():
+        by = lookups[0][1].by
+        kinds: dict[str, Kind] = {column: fields[positions[column]].kind for column in by}
+        entity = tuple(positions[column] for column in by)
+        plans.append(ViewPlan(name=name, lookups=tuple(lookups), entity=entity, keys=EntityKeys(kinds)))
+    return tuple(plans)
+
+
+def _entity(plan: ViewPlan, row: Row) -> list[Any]:
+    values = msgspec.structs.astuple(row)
+    return [values[position] for position in plan.entity]

@@ -1,0 +1,322 @@
+"""Lookup: the server fills in what an instance leaves out, and says where it could not; it never fails for it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+
+from perennial.featurization.views import feature_views
+from perennial.stores.feature_store import FeatureStore, Moment
+from perennial.stores.online import open_reader
+from perennial.stores.operations.alerts import Alert
+from serving.alarms import Alarms
+from serving.batching import Batcher
+from serving.lookup import STATE_SECONDS, TROUBLE_SECONDS, Lookups
+from tests.bundles import LOOKED_UP, an_instance, answer_by_hand
+from tests.serving.conftest import NOW, City, Local
+
+KNOWN = datetime(2024, 2, 29, 23, tzinfo=UTC)
+"""The end of the day before that of `an_instance()`, in Berlin."""
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(city: City) -> FeatureStore:
+    return FeatureStore(root=city.home.feature_store, online_url=city.home.online_store)
+
+
+@pytest.fixture
+def served(local: Local, clock: Clock) -> Iterator[Local]:
+    """Return the app with version 1 of `lookups`, whose model adds its two aggregates to the answer."""
+    lookups = Lookups(open_reader(local.city.home.online_store), local.metrics, clock=clock)
+    local.use(lookups)
+    local.city.release(2.0, "lookups")
+    local.follow()
+    yield local
+    local.loop.run(lookups.close())
+
+
+def bring_online(
+    store: FeatureStore, *rows: tuple[str, float | None, float | None], known_at: datetime = KNOWN
+) -> None:
+    """The state of the zones: name, mean and count."""
+    (view,) = feature_views(LOOKED_UP)
+    names = list(view.features)
+    states = pl.DataFrame(
+        {"zone": [r[0] for r in rows], names[0]: [r[1] for r in rows], names[1]: [r[2] for r in rows]},
+        schema={"zone": pl.String, names[0]: pl.Float32, names[1]: pl.Float32},
+    ).with_columns(known_at=pl.lit(known_at, pl.Datetime("us", "UTC")))
+    store.materialize(view, states, Moment(partition=f"{known_at:%Y-%m-%d}", known_at=known_at), at=NOW)
+
+
+def asked(**changes: Any) -> dict[str, Any]:
+    return an_instance(0, rain=False, **changes)
+
+
+def base(instance: dict[str, Any]) -> float:
+    return answer_by_hand(2.0, instance)
+
+
+def records(served: Local) -> list[dict[str, Any]]:
+    (segment,) = (served.city.home.inference / "lookups").glob("*.jsonl")
+    return [json.loads(line) for line in segment.read_text().splitlines()]
+
+
+def test_what_an_instance_leaves_out_is_looked_up(served: Local, store: FeatureStore) -> None:
+    bring_online(store, ("north", 30.0, 4.0), ("south", 7.0, 1.0))
+    sent = [asked(zone="north"), asked(zone="south")]
+
+    answer = served.predict(*sent, pipeline="lookups").json()
+
+    assert answer["predictions"] == pytest.approx([base(sent[0]) + 34.0, base(sent[1]) + 8.0])
+    assert "defaulted" not in answer
+
+
+def test_the_record_holds_the_values_that_were_looked_up(served: Local, store: FeatureStore) -> None:
+    bring_online(store, ("north", 30.0, 4.0))
+
+    served.predict(asked(), pipeline="lookups")
+
+    (record,) = records(served)
+    assert (record["features"]["zone_mean_7d"], record["features"]["zone_count_7d"]) == (30.0, 4.0)
+    assert "zone_mean_7d" not in record["instance"]
+    assert "defaulted" not in record
+
+
+def test_a_value_that_an_instance_carries_is_taken_as_it_is(served: Local, store: FeatureStore) -> None:
+    bring_online(store, ("north", 30.0, 4.0))
+
+    answer = served.predict(asked(zone_mean_7d=1.0), asked(zone_mean_7d=1.0, zone_count_7d=2.0), pipeline="lookups")
+
+    assert answer.json()["predictions"] == pytest.approx([base(asked()) + 5.0, base(asked()) + 3.0])
+    assert [record["instance"].get("zone_mean_7d") for record in records(served)] == [1.0, 1.0]
+
+
+def test_a_null_that_an_instance_carries_is_a_null_and_no_lookup(served: Local, store: FeatureStore) -> None:
+    bring_online(store, ("north", 30.0, 4.0))
+
+    answer = served.predict(asked(zone_mean_7d=None, zone_count_7d=1.0), pipeline="lookups").json()
+
+    assert answer["predictions"] == pytest.approx([base(asked()) - 1000.0 + 1.0])  # the model's own answer to NaN
+    assert "defaulted" not in answer
+
+
+def test_an_absent_entity_has_the_declared_default_and_is_marked(served: Local, store: FeatureStore) -> None:
+    bring_online(store, ("north", 30.0, 4.0), ("west", None, 2.0))
+    sent = [asked(), asked(zone="nowhere"), asked(zone="west")]
+
+    answer = served.predict(*sent, pipeline="lookups").json()
+
+    marks = [{}, {"zone_mean_7d": "absent", "zone_count_7d": "absent"}, {"zone_mean_7d": "absent"}]
+    assert answer["defaulted"] == marks
+    # the mean's default is null, which the model answers with -1000; the count's is 0.5
+    defaults = [34.0, -999.5, -998.0]
+    assert answer["predictions"] == pytest.approx([base(i) + d for i, d in zip(sent, defaults, strict=True)])
+    assert [record.get("defaulted", {}) for record in records(served)] == marks
+
+
+def test_a_value_older_than_the_bundle_allows_is_not_used(served: Local, store: FeatureStore) -> None:
+    bring_online(store, ("north", 30.0, 4.0))
+    last = KNOWN + timedelta(days=2)  # two partitions
+    sent = [asked(at_door=at.isoformat()) for at in (last, last + timedelta(seconds=1))]
+
+    answer = served.predict(*sent, pipeline="lookups").json()
+
+    assert answer["defaulted"] == [{}, {"zone_mean_7d": "stale", "zone_count_7d": "stale"}]
+
+
+def test_values_of_another_declaration_are_not_used(served: Local, store: FeatureStore) -> None:
+    (view,) = feature_views(LOOKED_UP)
+    other = replace(view, features={**view.features, "zone_mean_7d": "another"})
+    states = pl.DataFrame({"zone": ["north"], "zone_mean_7d": [30.0], "zone_count_7d": [4.0], "known_at": [KNOWN]})
+    store.materialize(other, states, Moment(partition="2024-02-29", known_at=KNOWN), at=NOW)
+
+    answer = served.predict(asked(), pipeline="lookups").json()
+
+    assert answer["defaulted"] == [{"zone_mean_7d": "unavailable"}]
+    assert answer["predictions"] == pytest.approx([base(asked()) - 1000.0 + 4.0])
+
+
+def test_before_anything_is_online_every_lookup_has_its_default(
+    served: Local, clock: Clock, store: FeatureStore
+) -> None:
+    before = served.predict(asked(), pipeline="lookups")
+    bring_online(store, ("north", 30.0, 4.0))
+    clock.now += STATE_SECONDS
+    served.predict(asked(), pipeline="lookups")  # has the state read again, and does not wait for it
+    after = served.predict(asked(), pipeline="lookups")
+
+    assert before.status_code == 200
+    assert before.json()["defaulted"] == [{"zone_mean_7d": "unavailable", "zone_count_7d": "unavailable"}]
+    assert "defaulted" not in after.json()
+
+
+def test_a_store_that_breaks_while_serving_is_marked_counted_and_raised(
+    served: Local, store: FeatureStore, clock: Clock
+) -> None:
+    bring_online(store, ("north", 30.0, 4.0))
+    served.predict(asked(), pipeline="lookups")
+    alarms = Alarms(lookups=served.lookups, alerts=served.city.operations, now=lambda: NOW, clock=clock)
+    file = served.city.home.feature_store / "online.db"
+    whole = file.read_bytes()
+    served.loop.run(served.lookups.close())
+    for part in file.parent.glob("online.db*"):
+        part.unlink()
+    file.write_bytes(b"no database, but bytes all the same" * 1000)
+
+    answer = served.predict(asked(), pipeline="lookups")
+    alarms.settle()
+    raised = open_alerts(served)
+    file.write_bytes(whole)
+    served.loop.run(served.lookups.close())
+    for _ in range(2):
+        clock.now += TROUBLE_SECONDS
+        served.predict(asked(), pipeline="lookups")
+    alarms.settle()
+
+    assert answer.status_code == 200
+    assert answer.json()["defaulted"] == [{"zone_mean_7d": "unavailable", "zone_count_7d": "unavailable"}]
+    metrics = served.request("GET", "/metrics").text
+    counted = 'perennial_lookup_defaults_total{feature="zone_mean_7d",pipeline="lookups",reason="unavailable"} 2.0'
+    assert counted in metrics  # also the request that had the store looked at again
+    assert 'perennial_online_store_up{pipeline="lookups"} 1.0' in metrics
+    assert [(alert.pipeline, alert.kind, alert.key) for alert in raised] == [
+        ("lookups", "online_store", "online store")
+    ]
+    assert "not a database" in raised[0].message
+    assert open_alerts(served) == []
+
+
+def test_a_stale_view_is_raised_as_long_as_it_is_met(served: Local, store: FeatureStore, clock: Clock) -> None:
+    bring_online(store, ("north", 30.0, 4.0))
+    alarms = Alarms(lookups=served.lookups, alerts=served.city.operations, now=lambda: NOW, clock=clock)
+
+    served.predict(asked(at_door="2024-05-01T08:00:00"), pipeline="lookups")
+    alarms.settle()
+    raised = open_alerts(served)
+    clock.now += TROUBLE_SECONDS + 1
+    alarms.settle()
+
+    assert [(alert.key, "last known at 2024-02-29" in alert.message) for alert in raised] == [("by_zone", True)]
+    assert open_alerts(served) == []
+
+
+def open_alerts(served: Local) -> list[Alert]:
+    return served.city.operations.open_alerts("lookups")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("zone", 7), ("zone_mean_7d", "many"), ("zone_mean_7d", 1e39), ("zone_count_7d", [1])]
+)
+def test_an_entity_or_a_carried_value_of_another_type_is_a_422_with_its_name(
+    served: Local, store: FeatureStore, field: str, value: Any
+) -> None:
+    bring_online(store, ("north", 30.0, 4.0))
+
+    answer = served.predict(asked() | {field: value}, pipeline="lookups")
+
+    assert answer.status_code == 422
+    assert answer.json()["field"] == field
+
+
+def test_many_instances_are_looked_up_together_and_answered_in_order(served: Local, store: FeatureStore) -> None:
+    bring_online(store, *[(f"zone {number}", float(number), 1.0) for number in range(700)])
+    sent = [asked(zone=f"zone {number * 7 % 1000}") for number in range(1000)]
+
+    answer = served.predict(*sent, pipeline="lookups").json()
+
+    expected = [
+        base(i) + (n * 7 % 1000 + 1.0 if n * 7 % 1000 < 700 else -999.5) for n, i in enumerate(sent)
+    ]  # fmt: skip
+    assert answer["predictions"] == pytest.approx(expected)
+    assert sum(map(bool, answer["defaulted"])) == 300
+
+
+def test_a_single_bundle_is_served_with_defaults_that_are_marked(city: City, local: Local) -> None:
+    local.use(Lookups(None, local.metrics))
+    local.city.release(2.0, "lookups")
+    local.follow()
+
+    answer = local.predict(asked(), asked(zone_mean_7d=1.0, zone_count_7d=1.0), pipeline="lookups").json()
+
+    assert answer["defaulted"] == [{"zone_mean_7d": "unavailable", "zone_count_7d": "unavailable"}, {}]
+
+
+def test_the_documentation_names_the_lookups_as_fields_that_may_be_left_out(served: Local) -> None:
+    api = served.request("GET", "/openapi.json").json()
+    item = api["paths"]["/v1/models/lookups:predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+
+    fields = item["properties"]["instances"]["items"]
+    assert fields["properties"]["zone_mean_7d"]["type"] == ["number", "null"]
+    assert "zone_mean_7d" not in fields["required"]
+    lookups = served.request("GET", "/v1/models/lookups").json()["schema"]["lookups"]
+    assert [(one["name"], one["default"], one["stale_after"]) for one in lookups] == [
+        ("zone_mean_7d", None, 172800.0), ("zone_count_7d", 0.5, 172800.0),
+    ]  # fmt: skip
+
+
+def test_a_lookup_that_fails_in_an_unforeseen_way_answers_every_request(served: Local) -> None:
+    class Broken:
+        async def read(self, *_: Any) -> Any:
+            raise ZeroDivisionError
+
+        async def close(self) -> None: ...
+
+    served.use(Lookups(Broken(), served.metrics))
+
+    assert served.predict(asked(), pipeline="lookups").status_code == 500
+
+
+def test_requests_that_come_together_are_read_in_one_question(served: Local, store: FeatureStore) -> None:
+    bring_online(store, ("north", 30.0, 4.0), ("south", 7.0, 1.0))
+    inner = open_reader(served.city.home.online_store)
+    questions: list[int] = []
+
+    class Counting:
+        async def read(self, project: str, view: str, features: Any, keys: Any) -> Any:
+            questions.append(len(keys))
+            return await inner.read(project, view, features, keys)
+
+        async def close(self) -> None:
+            await inner.close()
+
+    lookups = Lookups(Counting(), served.metrics)
+    batcher = Batcher(
+        secret=served.city.operations.secret, keep=served.log.keep, metrics=served.metrics, lookups=lookups
+    )
+    model = served.models.find("lookups")
+    rows = [model.predictor.reader.check([asked(zone=zone)]) for zone in ("north", "south", "north")]
+
+    async def ask() -> list[list[float]]:
+        answers = await asyncio.gather(*(batcher.submit(model, one, 0.0) for one in rows))
+        await lookups.close()
+        return [answer.predictions for answer in answers]
+
+    with closing(batcher):
+        predictions = served.loop.run(ask())
+
+    added = [answer - base(asked()) for (answer,) in predictions]
+    assert added == pytest.approx([34.0, 8.0 - 100.0, 34.0])  # the model adds 100 in the north
+    assert questions == [1, 2]  # the view's state, then both zones
