@@ -1,5 +1,6 @@
 """Evaluation: the sealed test, opened once, for the bundle, the champion and the baselines alike."""
 
+import math
 from typing import Any
 
 import dagster as dg
@@ -11,6 +12,7 @@ from assets.recording import evaluation_record
 from perennial.bundle.onnx_model import answer_with_onnx
 from perennial.declaration import Pipeline
 from perennial.errors import BundleError
+from perennial.evaluation.blocks import Measure
 from perennial.evaluation.comparison import BUNDLE, ChampionAnswers, Comparison, compare_models
 from perennial.evaluation.pictures import answer_pictures, comparison_picture
 from perennial.featurization.expressions import featurize
@@ -129,13 +131,16 @@ def _rows(pipeline: Pipeline, compared: Comparison) -> list[dict[str, str]]:
     return [
         {
             "measure": pipeline.objective.describe(name),
-            **{
-                model: f"{m[name].value:.3g} ({m[name].low:.3g} to {m[name].high:.3g})"
-                for model, m in compared.measures.items()
-            },
+            **{model: _with_interval(m[name]) for model, m in compared.measures.items()},
         }
         for name in compared.measures[BUNDLE]
     ]
+
+
+def _with_interval(measure: Measure) -> str:
+    if math.isnan(measure.value):
+        return "undefined"
+    return f"{measure.value:.3g} ({measure.low:.3g} to {measure.high:.3g})"
 
 
 def _slices(pipeline: Pipeline, compared: Comparison) -> list[dict[str, object]]:

@@ -1,5 +1,6 @@
 """Recording: what MLflow is told of a fit, and how a person gets from one system to the other."""
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -96,7 +97,7 @@ def evaluation_record(  # noqa: PLR0913 - what a run is made of
     started_at: datetime,
     ended_at: datetime,
 ) -> RunRecord:
-    """The MLflow run of one sealed test: every model's metrics on the same rows."""
+    """The MLflow run of one sealed test: every model's metrics on the same rows, what is undefined left out."""
     as_of = context.partition_key
     return RunRecord(
         id=record_id(
@@ -115,6 +116,7 @@ def evaluation_record(  # noqa: PLR0913 - what a run is made of
             f"test_{name}" if model == BUNDLE else f"test_{name}.{model}": measure.value
             for model, by in compared.measures.items()
             for name, measure in by.items()
+            if math.isfinite(measure.value)
         },
         tags=run_tags(context, pipeline, training_set.provenance, code=bundle.manifest["code"], dagster_ui=dagster_ui),
         artifacts=dict(pictures),

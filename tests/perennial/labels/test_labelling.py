@@ -7,10 +7,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial import Label, col
+from perennial import BaseRate, BinaryClassification, Column, Label, Pipeline, Schema, col
+from perennial.errors import PerennialError
 from perennial.labels.labelling import label_rows
 from pipelines.delivery_eta import delivery_eta
 
@@ -58,3 +60,35 @@ def test_an_outcome_that_is_no_finite_number_is_no_label() -> None:
     odd = replace(delivery_eta, label=Label("items", value=col("items"), known_at="delivered_at"))
 
     assert label_rows(rows, odd)["label"].to_list() == [4.0]
+
+
+def late(value: pl.Expr) -> Pipeline:
+    return replace(
+        delivery_eta,
+        objective=BinaryClassification(goal=0.5, positive="late"),
+        label=Label("late", value=value, known_at="delivered_at"),
+        candidates=[BaseRate(by="restaurant")],
+    )
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(0, 300)), max_size=20))
+def test_a_class_is_one_or_zero_and_an_unknown_one_is_no_label(minutes: list[float | None]) -> None:
+    labelled = label_rows(accepted(minutes), late(delivery_eta.label.value > 35))
+
+    assert labelled["label"].to_list() == [float(m > 35) for m in minutes if m is not None]
+
+
+@pytest.mark.parametrize("value", [2.0, 0.5, -1.0, math.nan, math.inf])
+def test_a_label_that_is_no_class_is_refused_with_its_value_and_an_example(value: float) -> None:
+    rows = accepted([30.0, 40.0, 50.0]).with_columns(outcome=pl.Series([1.0, value, value]))
+    schema = Schema({**delivery_eta.schema.columns, "outcome": Column("float64", known="with_label")})
+    label = Label("late", value=col("outcome"), known_at="delivered_at")
+    pipeline = replace(late(delivery_eta.label.value > 35), schema=schema, label=label)
+
+    with pytest.raises(PerennialError) as refused:
+        label_rows(rows, pipeline)
+
+    message = str(refused.value)
+    assert message.startswith("delivery_eta 2024-07-05: label 'late' is no class")
+    assert f"found {value:g} at order_id='1', and in 2 of 3 rows in all" in message
+    assert "expected 1 (late), 0, or null" in message

@@ -3,13 +3,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perennial.evaluation.metrics import measure_all
 from perennial.monitoring.performance import match_outcomes, performance
-from perennial.objective import Regression, ShareWithin
+from perennial.objective import BinaryClassification, Regression, ShareOfDecisions, ShareWithin
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 FEEDBACK: dict[str, Any] = {"prediction_id": pl.String, "label": pl.Float64, "received_at": pl.Datetime("us", "UTC")}
@@ -159,3 +161,32 @@ def test_the_versions_add_up_to_the_whole(rows: list[tuple[int, float, float | N
     if errors:
         assert overall.metric == pytest.approx(sum(errors) / len(errors))
         assert overall.kpi_share == pytest.approx(sum(error <= 5 for error in errors) / len(errors))
+
+
+chances = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.5, 1.0]))
+decisions = st.lists(st.tuples(st.integers(1, 3), chances, st.sampled_from([None, 0.0, 1.0])), max_size=30)
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "brier"])
+@pytest.mark.parametrize("kpi", ["accuracy", "precision", "recall"])
+@given(rows=decisions)
+def test_probabilities_are_judged_as_the_sealed_test_judges_them(
+    metric: Any, kpi: Any, rows: list[tuple[int, float, float | None]]
+) -> None:
+    objective = BinaryClassification(metric=metric, goal=0.5, positive="late", kpi=ShareOfDecisions(kpi))
+    schema: dict[str, Any] = {"version": pl.Int64, "prediction": pl.Float64, "label": pl.Float64}
+
+    overall, *by_version = performance(pl.DataFrame(rows, schema=schema, orient="row"), objective)
+
+    known = [(p, label) for _, p, label in rows if label is not None]
+    assert (overall.predictions, overall.answered) == (len(rows), len(known))
+    assert [each.version for each in by_version] == sorted({version for version, _, _ in rows})
+    if not known:
+        assert overall.metric is overall.bias is overall.kpi_share is None
+        return
+    prediction, label = (np.array(each) for each in zip(*known, strict=True))
+    expected = measure_all(label, prediction, np.zeros(len(label)), objective=objective)
+    assert overall.metric == pytest.approx(expected[metric].value, rel=1e-6, abs=1e-9)
+    assert overall.bias == pytest.approx(expected["bias"].value, abs=1e-9)
+    share = expected["kpi"].value
+    assert overall.kpi_share is None if np.isnan(share) else overall.kpi_share == pytest.approx(share)
