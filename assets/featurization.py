@@ -1,18 +1,22 @@
 """Featurization: the declared row features of every accepted row."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import dagster as dg
+import polars as pl
 
+from assets.describe import head, rounded, row_counts
 from assets.partitioning import known_aggregates
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
-from perennial.featurization.description import describe_aggregate
+from perennial.featurization.description import default_shares, describe_aggregate
 from perennial.featurization.expressions import featurize_rows
 from perennial.featurization.lineage import obstacle
 from perennial.stores.aggregates import with_aggregates
 from perennial.stores.clock import Clock
 from perennial.stores.large import Large, is_large
+from perennial.stores.operations import PartitionRecord
 from perennial.stores.tables import Tables, derived, revisions_of
 
 
@@ -59,6 +63,18 @@ def build_features(pipeline: Pipeline) -> dg.AssetsDefinition:
         yield from run.finish()
 
     return features
+
+
+def _describe(pipeline: Pipeline, record: PartitionRecord, rows: pl.DataFrame) -> dict[str, Any]:
+    """What the partition holds; `rows` are all of it, or the first part of a large one."""
+    return {
+        **row_counts(record.rows),
+        "revision": record.revision,
+        "table_version": record.table_version,
+        "content_hash": record.content_hash,
+        **{name: rounded(share) for name, share in default_shares(rows, pipeline).items()},
+        "sample": head(rows.drop("partition"), schema=pipeline.schema),
+    }
 
 
 def _in_sight(

@@ -1,6 +1,6 @@
 """Ingestion: files of the source become rows of the declared types, with provenance."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from perennial.ingestion.landing import LandedPartition, land
 from perennial.ingestion.revisions import Revision
 from perennial.stores.clock import Clock
 from perennial.stores.deliveries import Deliveries
+from perennial.stores.large import Large
 from perennial.stores.operations import PartitionRecord
 from perennial.stores.sources import Sources
 from perennial.stores.tables import Outcome, Tables
@@ -44,7 +45,7 @@ def build_landed(pipeline: Pipeline) -> dg.AssetsDefinition:
         run = RangeRun(context, pipeline, "landed", check=CHECK)
         before = Deliveries.of(tables, pipeline)
         for keys in run.batches({key: before.rows(key) for key in run.keys}):
-            ready = _land(run, keys, sources, tables, clock)
+            ready = _land(run, keys, sources, tables, before, clock)
             if not ready:
                 continue
 
@@ -60,14 +61,15 @@ def build_landed(pipeline: Pipeline) -> dg.AssetsDefinition:
 
             for key, (landed_rows, _) in ready.items():
                 record = records[key]
-                run.written(key, _describe(landed_rows, revisions[key], record), found=_found(revisions[key], record))
+                shown = _describe(record, landed_rows.notes, changed=revisions[key].changed)
+                run.written(key, shown, found=_found(revisions[key], record))
         yield from run.finish()
 
     return landed
 
 
 def _land(
-    run: RangeRun, keys: list[str], sources: Sources, tables: Tables, clock: Clock
+    run: RangeRun, keys: list[str], sources: Sources, tables: Tables, before: Deliveries, clock: Clock
 ) -> dict[str, tuple[LandedPartition, datetime]]:
     """Read and cast each of `keys`, with when it arrived; one that cannot be is blocked, beside what it held before."""
     ready: dict[str, tuple[LandedPartition, datetime]] = {}
@@ -76,6 +78,12 @@ def _land(
         try:
             arrival = sources.read(run.pipeline, key, fetched_at=clock.now())
             signature = arrival.signature
+            slot = before.place(key, arrival.sha256, arrived=arrival.fetched_at)
+            if arrival.is_large and slot.base is None:
+                large = Large(tables=tables, pipeline=run.pipeline)
+                record, notes = large.land(arrival, revision=slot.number, at=clock.now())
+                run.written(key, _describe(record, notes), found=f"{record.rows:,} rows landed")
+                continue
             ready[key] = (land(run.pipeline, arrival), arrival.fetched_at)
         except (SourceError, SchemaSkew) as error:
             signature = error.signature if isinstance(error, SourceError) else signature
@@ -105,18 +113,18 @@ def _found(revision: Revision, record: PartitionRecord) -> str:
     return f"{record.rows:,} rows landed as revision {record.revision}: {changes}{late}"
 
 
-def _describe(partition: LandedPartition, revision: Revision, record: PartitionRecord) -> dict[str, Any]:
-    provenance = partition.provenance
+def _describe(record: PartitionRecord, notes: Sequence[str], *, changed: int = 0) -> dict[str, Any]:
+    provenance = record.provenance
     return {
         **row_counts(record.rows),
         "source": place(provenance["uri"]),
         "sha256": provenance["sha256"],
         "bytes": provenance["bytes"],
         "licence": provenance["licence"],
-        "known_at": instant(revision.known_at),
+        **({"known_at": instant(record.known_at)} if record.known_at else {}),
         "revision": record.revision,
-        "rows new or changed": revision.changed,
+        "rows new or changed": changed,
         "table_version": record.table_version,
         "content_hash": record.content_hash,
-        "casts": bullets(partition.notes),
+        "casts": bullets(notes),
     }

@@ -1,6 +1,6 @@
 """Validation: which landed rows are accepted, which are quarantined and why, and how the accepted look."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,21 +8,26 @@ import dagster as dg
 
 from assets.describe import picture, row_counts, table
 from assets.range_run import RangeRun, range_asset
+from assets.telling import tell
 from perennial.declaration import Pipeline
 from perennial.settings import Home
 from perennial.stores.clock import Clock
+from perennial.stores.large import Large, is_large
 from perennial.stores.operations import PartitionRecord
 from perennial.stores.reports import keep_newest, report_address
 from perennial.stores.tables import Tables, derived, revisions_of
 from perennial.validation.data_docs import data_docs
 from perennial.validation.profiling import histogram_picture, profile_partitions
+from perennial.validation.telling import failing_rows
 from perennial.validation.verdicts import ExpectationResult, PartitionVerdict, Split, judge_partitions, split_rows
 
 CHECK = "expectations_hold"
 PICTURES = 12
 """Histograms are drawn for the last partitions of a range; the numbers are there for all."""
+MANY = 0.01
+"""Share of quarantined rows from which a partition that goes on has such a page, too."""
 PAGES = 30
-"""Pages of Great Expectations kept for each pipeline, the newest blocked partitions."""
+"""Pages of Great Expectations kept for each pipeline: of the newest blocked partitions, and of some others."""
 
 
 def build_accepted(pipeline: Pipeline) -> dg.AssetsDefinition:
@@ -47,6 +52,10 @@ def build_accepted(pipeline: Pipeline) -> dg.AssetsDefinition:
     ) -> Iterator[dg.Output[None]]:
         run = RangeRun(context, pipeline, "accepted", "quarantined", check=CHECK)
         for landed, keys in run.work(tables, "landed"):
+            if is_large(landed, keys):
+                verdict, record = Large(tables=tables, pipeline=pipeline).split(landed[keys[0]], at=clock.now())
+                _report(run, verdict, record, {})
+                continue
             rows = tables.read(pipeline, "landed", revisions_of(landed, keys))
 
             split = split_rows(rows, pipeline.judged, pipeline.time)
@@ -56,8 +65,8 @@ def build_accepted(pipeline: Pipeline) -> dg.AssetsDefinition:
             tables.save(pipeline, "quarantined", split.quarantined, outcomes, at=clock.now())
             records = tables.save(pipeline, "accepted", split.accepted, outcomes, at=clock.now())
 
-            blocked = [key for key in keys if verdicts[key].blocked]
-            pages = _pages(home, pipeline, split, blocked[-PAGES:])
+            pages = {} if run.is_past else _pages(home, pipeline, split, _worth_a_page(verdicts, keys))
+            tell(run, tables, [verdicts[key] for key in keys])
             for key in keys:
                 _report(run, verdicts[key], records[key], pages.get(key, {}))
         yield from run.finish()
@@ -110,10 +119,17 @@ def _summary(profile: Mapping[str, Any]) -> dict[str, Any]:
     return shown | numbers
 
 
-def _pages(home: Home, pipeline: Pipeline, split: Split, blocked: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """A link to Great Expectations' own page about each of the `blocked` partitions."""
+def _worth_a_page(verdicts: Mapping[str, PartitionVerdict], keys: Sequence[str]) -> list[str]:
+    """The blocked partitions, and the newest of a batch where it quarantined enough rows to be looked at."""
+    newest = verdicts[keys[-1]]
+    worth = not newest.blocked and newest.quarantined >= MANY * newest.landed
+    return [*([keys[-1]] if worth else []), *[key for key in keys if verdicts[key].blocked][-PAGES:]]
+
+
+def _pages(home: Home, pipeline: Pipeline, split: Split, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """A link to Great Expectations' own page about each of `keys`."""
     folder = home.reports / pipeline.name / "expectations"
-    pages = {key: data_docs(split, key, pipeline.expectations, pipeline.time, folder=folder / key) for key in blocked}
+    pages = {key: data_docs(split, key, pipeline.judged, pipeline.time, folder=folder / key) for key in keys}
     keep_newest(folder, PAGES)
     return {
         key: {"data docs": dg.MetadataValue.url(report_address(home, page))}
@@ -124,9 +140,10 @@ def _pages(home: Home, pipeline: Pipeline, split: Split, blocked: Iterable[str])
 
 def _report(run: RangeRun, verdict: PartitionVerdict, record: PartitionRecord, page: Mapping[str, Any]) -> None:
     counts = {"landed": verdict.landed, "accepted": verdict.accepted, "quarantined": verdict.quarantined}
-    evidence = {**counts, "expectations": _expectations(verdict)}
+    failing = {"failing rows": table(failing_rows(verdict, run.pipeline.schema))}
+    evidence = {**counts, "expectations": _expectations(verdict), **failing, **page}
     if verdict.blocked:
-        run.block(verdict.partition, str(verdict.reason), {**evidence, **page})
+        run.block(verdict.partition, str(verdict.reason), evidence)
         return
     common = {"revision": record.revision, "table_version": record.table_version}
     run.written(
@@ -137,7 +154,7 @@ def _report(run: RangeRun, verdict: PartitionVerdict, record: PartitionRecord, p
     )
     run.materialized(
         verdict.partition,
-        {**row_counts(verdict.quarantined), "reasons": _reasons(verdict, run.pipeline)},
+        {**row_counts(verdict.quarantined), **failing, **page},
         "quarantined",
     )
 
@@ -174,22 +191,3 @@ def _rank(result: ExpectationResult) -> int:
     if result.expectation.severity == "warn":
         return 2
     return 1 if result.level == "row" else 0
-
-
-def _reasons(verdict: PartitionVerdict, pipeline: Pipeline) -> dg.MarkdownMetadataValue:
-    """Why rows of a partition were quarantined, with an example each; personal data is not shown."""
-    hidden = {name for name, column in pipeline.schema.columns.items() if column.pii}
-    return table(
-        {
-            "does not hold": result.expectation.claim,
-            "rows": result.unexpected,
-            "for example": _example({k: "hidden" if k in hidden else v for k, v in result.examples[0].items()}),
-        }
-        for result in verdict.results
-        if result.level == "row" and result.unexpected
-    )
-
-
-def _example(row: Mapping[str, Any]) -> str:
-    values = {name: "null" if value is None else f"{value}" for name, value in row.items() if name != "row"}
-    return f"row {row['row']}: " + ", ".join(f"{name} {value}" for name, value in values.items())

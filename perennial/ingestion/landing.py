@@ -14,7 +14,7 @@ import polars as pl
 
 from perennial.declaration import Pipeline
 from perennial.errors import SourceError
-from perennial.schema import cast_partition
+from perennial.schema import Cast, cast_partition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,11 @@ class Arrival:
     signature: str
     """Cheap to look at: the sensor compares it to see that a file is new or changed."""
     fetched_at: datetime
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the rows should be taken in parts."""
+        return isinstance(self.rows, pl.LazyFrame)
 
     @property
     def frame(self) -> pl.DataFrame:
@@ -72,20 +77,25 @@ def land(pipeline: Pipeline, arrival: Arrival) -> LandedPartition:
     Raises SchemaSkew. The content depends on the file alone: when it was fetched is provenance.
     """
     key = arrival.partition
-    cast = cast_partition(arrival.frame, pipeline.schema, where=f"{pipeline.name} {key}", is_text=arrival.is_text)
-    known_at = pipeline.time.known_at(key)
-    frame = cast.frame.with_columns(
-        event_time=pipeline.time.utc(pipeline.time.event_time),
-        known_at=_known_at(pipeline, known_at),
-        partition=pl.lit(key),
-    )
+    cast = land_rows(pipeline, key, arrival.frame, is_text=arrival.is_text)
     return LandedPartition(
         partition=key,
-        frame=frame,
+        frame=cast.frame,
         notes=cast.notes,
-        provenance=provenance(pipeline, arrival, rows=frame.height),
-        known_at=known_at,
+        provenance=provenance(pipeline, arrival, rows=cast.frame.height),
+        known_at=pipeline.time.known_at(key),
     )
+
+
+def land_rows(pipeline: Pipeline, key: str, rows: pl.DataFrame, *, is_text: bool = False) -> Cast:
+    """Some rows of partition `key`, cast and with their times. Raises SchemaSkew."""
+    cast = cast_partition(rows, pipeline.schema, where=f"{pipeline.name} {key}", is_text=is_text)
+    frame = cast.frame.with_columns(
+        event_time=pipeline.time.utc(pipeline.time.event_time),
+        known_at=_known_at(pipeline, pipeline.time.known_at(key)),
+        partition=pl.lit(key),
+    )
+    return Cast(frame=frame, notes=cast.notes)
 
 
 def _known_at(pipeline: Pipeline, partition_known_at: datetime) -> pl.Expr:

@@ -12,7 +12,7 @@ from datetime import datetime
 from perennial.content import content_hash
 from perennial.declaration import Pipeline
 from perennial.ingestion.landing import LandedPartition
-from perennial.ingestion.revisions import Revision, place_of, revise
+from perennial.ingestion.revisions import Place, Revision, place_of, revise
 from perennial.stores.operations import PartitionRecord
 from perennial.stores.tables import Tables
 
@@ -36,12 +36,17 @@ class Deliveries:
             accepted=tables.history(pipeline, "accepted"),
         )
 
+    def place(self, key: str, sha256: str, *, arrived: datetime) -> Place:
+        """Where a delivery of partition `key` belongs among its revisions."""
+        history = self.landed.get(key, {})
+        accepted = {number for number, record in self.accepted.get(key, {}).items() if record.status == "ok"}
+        return place_of(history, sha256, accepted=accepted, arrived=arrived)
+
     def revise(self, landed: LandedPartition, *, arrived: datetime) -> Revision:
         """The revision that the delivered partition is."""
         key = landed.partition
         history = self.landed.get(key, {})
-        accepted = {number for number, record in self.accepted.get(key, {}).items() if record.status == "ok"}
-        place = place_of(history, landed.provenance["sha256"], accepted=accepted, arrived=arrived)
+        place = self.place(key, landed.provenance["sha256"], arrived=arrived)
         if place.base is None:
             newest = max(history, default=0)
             equal = bool(newest) and history[newest].content_hash == content_hash(landed.frame)

@@ -6,9 +6,12 @@ which stays beside the others until the same slot is written again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -58,10 +61,7 @@ class Lakehouse:
         stray = set(frame.get_column("partition").unique()) - set(partitions)
         if stray:
             raise ValueError(f"{table}: rows of partitions {sorted(stray)} in a write of {list(partitions)}")
-        if self.exists(table):
-            self._check_types(table, frame)
-        else:
-            self._create(table, frame)
+        self._prepare(table, frame)
         for attempt in range(5):
             try:
                 write_deltalake(
@@ -78,6 +78,43 @@ class Lakehouse:
                     raise
         return int(self.version(table) or 0)
 
+    def replace_files(
+        self, table: str, blank: pl.DataFrame, slot: Mapping[str, str], files: Mapping[str, tuple[int, int]]
+    ) -> int:
+        """Let `files`, which lie in the table's folder, be all that `slot` holds, in one commit.
+
+        `blank` is a frame without rows of the table's columns; each file comes with its bytes and rows.
+        Returns the table's version.
+        """
+        from deltalake import DeltaTable
+        from deltalake.transaction import AddAction
+
+        self._prepare(table, blank)
+        now = int(time.time() * 1000)
+        added: list[Any] = [
+            AddAction(file, size, dict(slot), now, data_change=True, stats=json.dumps({"numRecords": rows}))
+            for file, (size, rows) in files.items()
+        ]
+        delta = DeltaTable(self.path(table), storage_options=dict(self.storage_options))
+        delta.create_write_transaction(
+            added,
+            mode="overwrite",
+            schema=delta.schema(),
+            partition_by=list(slot),
+            partition_filters=[(name, "=", value) for name, value in slot.items()],
+        )
+        return int(self.version(table) or 0)
+
+    def parts(self, table: str, slot: Mapping[str, int], *, rows: int) -> Iterator[pl.DataFrame]:
+        """The rows of one slot, as they were written, about `rows` at a time; one part at least."""
+        empty = True
+        for part in self.scan(table, partitions=slot).collect_batches(chunk_size=rows, maintain_order=True):
+            if part.height:
+                empty = False
+                yield part
+        if empty:
+            yield self.scan(table, partitions=slot).head(0).collect()
+
     def scan(self, table: str, *, partitions: Partitions | None = None, version: int | None = None) -> pl.LazyFrame:
         """The rows of `table`, of the given partitions only; unordered between partitions."""
         rows = pl.scan_delta(self.path(table), version=version, storage_options=dict(self.storage_options) or None)
@@ -89,6 +126,12 @@ class Lakehouse:
         if columns is not None:
             rows = rows.select(list(dict.fromkeys([*columns, "partition"])))
         return rows.collect().sort("partition", maintain_order=True)
+
+    def _prepare(self, table: str, frame: pl.DataFrame) -> None:
+        if self.exists(table):
+            self._check_types(table, frame)
+        else:
+            self._create(table, frame)
 
     def _check_types(self, table: str, frame: pl.DataFrame) -> None:
         """Delta would cast a column of another type, and lose what does not fit."""

@@ -8,7 +8,7 @@ table wait for each other over both.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -21,11 +21,10 @@ from perennial.declaration import Pipeline
 from perennial.graph.lineage import STEPS, Standing, inputs_of
 from perennial.stores.lakehouse import Lakehouse, Partitions
 from perennial.stores.operations import Operations, PartitionRecord
+from perennial.stores.slots import PART_ROWS, SlotWriter
 
 ROWS = ("landed", "accepted", "quarantined", "features", "labels")
 """Tables with a row for each row of the source, whose columns the declaration names."""
-Inputs = Mapping[str, Mapping[str, str]]
-"""By partition: the content hashes of what it was made from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +85,40 @@ class Tables:
             }
             self.operations.record_partitions(pipeline.name, name, list(records.values()), at=at)
         return records
+
+    def writer(self, pipeline: Pipeline, name: str, key: str, revision: int) -> SlotWriter:
+        """Writes a large partition of a data table part by part, for `save_parts`."""
+        return SlotWriter(self.lakehouse, pipeline.table(name), key, revision)
+
+    def save_parts(
+        self, pipeline: Pipeline, name: str, key: str, written: SlotWriter, outcome: Outcome, *, at: datetime
+    ) -> PartitionRecord:
+        """Let what was `written` be a revision of `key`, and record it; equal content is not written again."""
+        number = outcome.revision or 1
+        with self.operations.holding(pipeline.table(name)):
+            before = self.operations.revisions(pipeline.name, name).get(key, {}).get(number)
+            same = _hash_of(before) == written.content_hash
+            if same:
+                written.discard()
+            record = PartitionRecord(
+                partition=key,
+                revision=number,
+                content_hash=written.content_hash,
+                rows=written.rows,
+                status="blocked" if outcome.blocked else "ok",
+                reason=outcome.blocked,
+                inputs=dict(outcome.inputs),
+                provenance=dict(outcome.provenance),
+                table_version=_version_of(before) if same else written.commit(),
+                known_at=outcome.known_at,
+            )
+            self.operations.record_partitions(pipeline.name, name, [record], at=at)
+        return record
+
+    def parts(self, pipeline: Pipeline, name: str, record: PartitionRecord) -> Iterator[pl.DataFrame]:
+        """The rows of one revision of a data table's partition, a part at a time."""
+        for part in self.lakehouse.parts(pipeline.table(name), {record.partition: record.revision}, rows=PART_ROWS):
+            yield _without_former(part.drop("revision"), pipeline)
 
     def block(self, pipeline: Pipeline, name: str, key: str, outcome: Outcome, *, at: datetime) -> None:
         """Record that `key` could not be renewed.

@@ -133,7 +133,7 @@ def measures(accepted: pl.DataFrame, counts: pl.DataFrame, declared: Sequence[Ex
 
 
 def partition_windows(partitions: pl.Series, calendar: Calendar) -> pl.DataFrame:
-    """Wall-clock `start` and `end` of each of the `partitions`, in the calendar's timezone; `closed`: its end in UTC."""
+    """Wall-clock `start` and `end` of each of the `partitions` in the calendar's timezone; `closed`, its end in UTC."""
     windows = [(key, *_wall_clock(key, calendar), calendar.window(key).end) for key in partitions.unique()]
     wall, utc = pl.Datetime("us"), pl.Datetime("us", "UTC")
     schema = {"partition": pl.String(), "start": wall, "end": wall, "closed": utc}
@@ -224,7 +224,7 @@ def _to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
             data[column.name] = pd.Series(pd.arrays.IntegerArray(exact, column.is_null().to_numpy().copy()))
         else:
             data[column.name] = column.to_pandas()
-    return pd.DataFrame(data, index=pd.RangeIndex(frame.height))
+    return pd.DataFrame(data, index=pd.RangeIndex(frame.height), copy=False)
 
 
 def _distinct(claims: Sequence[Claim]) -> list[pl.Expr]:

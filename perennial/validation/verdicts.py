@@ -105,7 +105,9 @@ def judge_partitions(
     counts = _counts(split, partitions)
     judged = _judge(split.accepted, counts, expectations)
     return {
-        row["partition"]: _verdict(**row, results=(*split.results.get(row["partition"], ()), *judged[row["partition"]]))
+        row["partition"]: verdict_of(
+            **row, results=(*split.results.get(row["partition"], ()), *judged[row["partition"]])
+        )
         for row in counts.iter_rows(named=True)
     }
 
@@ -169,44 +171,69 @@ def _counts(split: Split, partitions: Iterable[str]) -> pl.DataFrame:
     return counts.with_columns(landed=pl.col("accepted") + pl.col("quarantined"))
 
 
+def judge_measures(measured: pl.DataFrame, declared: Iterable[Expectation]) -> dict[str, list[ExpectationResult]]:
+    """What each partition expectation but `unique` finds, by partition, in their order.
+
+    `measured` has a row for each partition and a column for each measure (`suites.measure_name`).
+    """
+    judged = [e for e in declared if e.level == "partition" and e.kind != "unique"]
+    claims = [claim for e in judged for claim in measure_claims(e)]
+    failed = {id(e): set[int]() for e in judged}
+    for claim, rows in zip(claims, unexpected_rows(measured, claims), strict=True):
+        failed[id(claim.declared)].update(rows.tolist())
+    return {
+        key: [
+            ExpectationResult(
+                expectation=e,
+                success=row not in failed[id(e)],
+                observed=measured[measure_name(e)][row],
+                unexpected=0,
+                share=0.0,
+            )
+            for e in judged
+        ]
+        for row, key in enumerate(measured["partition"])
+    }
+
+
+def repeated_keys(
+    declared: Expectation, repeated: int, accepted: int, examples: Sequence[Mapping[str, Any]]
+) -> ExpectationResult:
+    """What `unique` finds in a partition of which so many accepted rows share their key with another."""
+    return _row_result(declared, repeated, accepted, tuple(examples[:EXAMPLES]))
+
+
 def _judge(
     accepted: pl.DataFrame, counts: pl.DataFrame, expectations: Sequence[Expectation]
 ) -> dict[str, tuple[ExpectationResult, ...]]:
     declared = [expectation for expectation in expectations if expectation.level == "partition"]
-    found: dict[str, list[ExpectationResult]] = {key: [] for key in counts["partition"]}
-    measured = measures(accepted, counts, declared)
-    claims = [claim for e in declared if e.kind != "unique" for claim in measure_claims(e)]
-    failed = {id(e): set[int]() for e in declared}
-    for claim, rows in zip(claims, unexpected_rows(measured, claims), strict=True):
-        failed[id(claim.declared)].update(rows.tolist())
-    for e in declared:
-        if e.kind == "unique":
-            _add_unique(e, accepted, counts, found)
-            continue
-        observed = measured[measure_name(e)]
-        for row, key in enumerate(counts["partition"]):
-            found[key].append(
-                ExpectationResult(
-                    expectation=e, success=row not in failed[id(e)], observed=observed[row], unexpected=0, share=0.0
-                )
-            )
-    return {key: tuple(results) for key, results in found.items()}
+    judged = judge_measures(measures(accepted, counts, declared), declared)
+    unique = {id(e): _unique(e, accepted, counts) for e in declared if e.kind == "unique"}
+    return {key: _in_order(declared, judged[key], {i: by[key] for i, by in unique.items()}) for key in judged}
 
 
-def _add_unique(
-    declared: Expectation, accepted: pl.DataFrame, counts: pl.DataFrame, found: Mapping[str, list[ExpectationResult]]
-) -> None:
+def _in_order(
+    declared: Iterable[Expectation], judged: Iterable[ExpectationResult], unique: Mapping[int, ExpectationResult]
+) -> tuple[ExpectationResult, ...]:
+    rest = iter(judged)
+    return tuple(unique[id(e)] if e.kind == "unique" else next(rest) for e in declared)
+
+
+def _unique(declared: Expectation, accepted: pl.DataFrame, counts: pl.DataFrame) -> dict[str, ExpectationResult]:
     (rows,) = unexpected_rows(accepted, [unique_claim(declared)])
     mask = _mask(rows, accepted.height)
     failing = dict(accepted.filter(mask).group_by("partition").len().iter_rows())
     examples = _examples(accepted, declared.columns, mask)
-    for key, accepted_rows in counts.select("partition", "accepted").iter_rows():
-        found[key].append(_row_result(declared, failing.get(key, 0), accepted_rows, examples.get(key, ())))
+    return {
+        key: repeated_keys(declared, failing.get(key, 0), accepted_rows, examples.get(key, ()))
+        for key, accepted_rows in counts.select("partition", "accepted").iter_rows()
+    }
 
 
-def _verdict(
+def verdict_of(
     *, partition: str, landed: int, accepted: int, quarantined: int, results: tuple[ExpectationResult, ...]
 ) -> PartitionVerdict:
+    """The verdict on a partition from its counts and what every expectation found."""
     reason = _why_blocked(landed, accepted, results)
     return PartitionVerdict(
         partition=partition,
