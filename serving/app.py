@@ -154,13 +154,20 @@ def _keep_feedback(parts: Parts, pipeline: str, body: bytes) -> dict[str, int]:
     if parts.feedback is None:
         raise Unready("feedback is not kept while a single bundle is served", where=pipeline)
     try:
-        outcomes = read_outcomes(body, pipeline, parts.feedback.secret())
+        outcomes = read_outcomes(body, pipeline, parts.feedback.secret(), classes=_classifies(parts, pipeline))
         new = parts.feedback.add_feedback(pipeline, outcomes, at=parts.now())
     except SQLAlchemyError as error:
         raise Unready("the operations database does not answer", where=pipeline, found=str(error)[:200]) from error
     if outcomes:
         parts.metrics.feedback.labels(pipeline).inc(len(outcomes))
     return {"received": len(outcomes), "new": new}
+
+
+def _classifies(parts: Parts, pipeline: str) -> bool:
+    """Whether what serves predicts a class; where nothing serves, any number is taken."""
+    served = parts.models.served.get(pipeline)
+    objective = served.bundle.manifest.get("objective", {}) if served else {}
+    return bool(objective.get("task") == "binary classification")
 
 
 def _add_sources(app: FastAPI, parts: Parts) -> None:

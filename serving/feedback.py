@@ -11,14 +11,18 @@ from perennial.prediction.request import FieldError, list_in
 from perennial.stores.operations import Outcome
 
 
-def read_outcomes(body: bytes, pipeline: str, secret: bytes) -> list[Outcome]:
+def read_outcomes(body: bytes, pipeline: str, secret: bytes, *, classes: bool = False) -> list[Outcome]:
     """The outcomes of the JSON text `{"outcomes": [{"id": ..., "label": ...}]}`.
 
-    Raises BodyError for another shape, FieldError for a label that is no finite number, UnknownPrediction
-    for an id that was not issued for `pipeline`.
+    Raises BodyError for another shape, FieldError for a label that is no finite number or, of a
+    classification (`classes`), neither 0 nor 1, UnknownPrediction for an id that was not issued for
+    `pipeline`.
     """
     outcomes = list_in(body, "outcomes")
     fields = [_fields(index, outcome) for index, outcome in enumerate(outcomes)]
+    for index, (_, label) in enumerate(fields):
+        if classes and label not in {0.0, 1.0}:
+            raise _error("field 'label' does not fit", index, "label", label, "0 or 1")
     return [
         Outcome(prediction_id=name, partition=verify(pipeline, name, secret), label=label) for name, label in fields
     ]

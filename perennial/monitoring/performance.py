@@ -60,7 +60,12 @@ def match_outcomes(
 
 
 def performance(truth: pl.DataFrame, objective: Objective) -> tuple[Performance, ...]:
-    """All predictions of the ground truth together, then each version, oldest first."""
+    """All predictions of the ground truth together, then each version, oldest first.
+
+    For a classification an outcome other than 0 and 1 is none.
+    """
+    if isinstance(objective, BinaryClassification):
+        truth = truth.with_columns(label=pl.when(pl.col("label").is_in([0.0, 1.0])).then(pl.col("label")))
     measures = _measures(objective)
     overall = truth.select(pl.lit(None, pl.Int64).alias("version"), *measures)
     by_version = truth.group_by("version").agg(measures).sort("version")

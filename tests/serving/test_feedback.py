@@ -106,3 +106,15 @@ def test_nothing_that_a_client_sends_makes_a_5xx(answered: tuple[Local, list[str
 
     assert answer.status_code < 500
     assert _kept(answered[0]) == {}
+
+
+def test_of_a_classification_an_outcome_is_zero_or_one(answered: tuple[Local, list[str]]) -> None:
+    local, ids = answered
+    local.models.find("rides").bundle.manifest["objective"] = {"task": "binary classification"}
+
+    answer = _send(local, {"id": ids[0], "label": 1}, {"id": ids[1], "label": 0.5})
+
+    assert answer.status_code == 422
+    assert "found 0.5, expected 0 or 1" in answer.text
+    assert _kept(local) == {}
+    assert _send(local, {"id": ids[0], "label": 1}, {"id": ids[1], "label": 0}).json() == {"received": 2, "new": 2}

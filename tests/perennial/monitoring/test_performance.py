@@ -190,3 +190,13 @@ def test_probabilities_are_judged_as_the_sealed_test_judges_them(
     assert overall.bias == pytest.approx(expected["bias"].value, abs=1e-9)
     share = expected["kpi"].value
     assert overall.kpi_share is None if np.isnan(share) else overall.kpi_share == pytest.approx(share)
+
+
+def test_an_outcome_that_is_no_class_is_not_judged() -> None:
+    objective = BinaryClassification(goal=0.5, positive="late")
+    truth = pl.DataFrame({"version": [1, 1, 1], "prediction": [0.9, 0.9, 0.9], "label": [1.0, 0.3, 7.0]})
+
+    overall, _ = performance(truth, objective)
+
+    assert (overall.predictions, overall.answered, overall.kpi_share) == (3, 1, 1.0)
+    assert overall.metric == pytest.approx(-np.log(0.9))

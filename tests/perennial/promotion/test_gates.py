@@ -319,3 +319,62 @@ def test_a_greater_difference_never_turns_a_refusal_into_a_pass(high, more):
     ):
         before, after = (claims(given_gap(h, low=-3.0)).passed for h in (high, high + more))
         assert before or not after
+
+
+class TestProbabilities:
+    """The same gates on the paired differences of log loss and Brier score."""
+
+    @staticmethod
+    def chances(seed: int, *, noise: float = 0.0, shift: float = 0.0) -> tuple[np.ndarray, ...]:
+        """0/1 labels, their true probabilities, worse ones (noisy or shifted log odds), and days that share luck."""
+        draw = np.random.default_rng(seed)
+        day = draw.integers(0, DAYS, 2_000)
+        odds = draw.normal(0, 1.5, 2_000) + draw.normal(0, 0.3, DAYS)[day]
+        label = (draw.random(2_000) < 1 / (1 + np.exp(-odds))).astype(np.float64)
+        worse = odds + draw.normal(0, noise, 2_000) + shift
+        return label, 1 / (1 + np.exp(-odds)), 1 / (1 + np.exp(-worse)), day
+
+    @pytest.mark.parametrize("metric", ["log_loss", "brier"])
+    @pytest.mark.parametrize("fault", [{"noise": 1.5}, {"shift": 1.0}])
+    def test_a_classifier_that_ranks_worse_or_is_calibrated_worse_is_refused(self, metric, fault):
+        label, good, worse, day = self.chances(0, **fault)
+        gap = paired_difference(label, worse, good, day, metric=metric)
+        evidence = replace(against(answers(GOOD), answers(GOOD)), difference=gap)
+
+        assert better_than_baselines({"base_rate": gap}, Better()).outcome == "refused"
+        assert not_worse_than_champion(evidence, NotWorse()).outcome == "refused"
+        assert gap.gap.low > 0
+
+    @pytest.mark.parametrize("metric", ["log_loss", "brier"])
+    def test_a_classifier_that_is_better_passes_and_one_as_good_is_not_worse(self, metric):
+        label, good, worse, day = self.chances(1, noise=1.5)
+        better = paired_difference(label, good, worse, day, metric=metric)
+        same = replace(
+            against(answers(GOOD), answers(GOOD)), difference=paired_difference(label, good, good, day, metric=metric)
+        )
+
+        assert better_than_baselines({"base_rate": better}, Better()).passed
+        assert not_worse_than_champion(same, NotWorse()).passed
+
+    @pytest.mark.parametrize("metric", ["log_loss", "brier"])
+    def test_equally_noisy_classifiers_are_seldom_told_apart(self, metric):
+        passed = 0
+        for seed in range(200):
+            label, good, ours, day = self.chances(seed, noise=0.7)
+            odds = np.log(good / (1 - good)) + np.random.default_rng(seed + 10_000).normal(0, 0.7, len(good))
+            theirs = 1 / (1 + np.exp(-odds))
+            gap = paired_difference(label, ours, theirs, day, metric=metric, seed=seed)
+            passed += better_than_baselines({"base_rate": gap}, Better()).passed
+
+        assert passed / 200 <= 0.065  # 2.5 % is nominal
+
+    def test_a_slice_on_which_the_probabilities_are_wrong_is_refused(self):
+        label, good, _, _ = self.chances(2)
+        rows = pl.DataFrame({"label": label, "agent": np.arange(len(label)) % 10})
+        wrong = np.where(rows["agent"] == 3, 1 - good, good)
+        slices = [Slice(name=f"agent {n}", where=pl.col("agent") == n, limit=0.69) for n in (3, 4)]
+
+        measured = measure_slices(rows, slices, wrong, metric="log_loss")
+
+        assert slices_within_limits(measured, slices[1:]).passed
+        assert "agent 3: error" in slices_within_limits(measured, slices).reason
