@@ -91,9 +91,9 @@ class Home:
         return self.root / "reports"
 
     @property
-    def downloads(self) -> Path:
-        """Spool of files that are being fetched from a source."""
-        return self.root / "downloads"
+    def sources(self) -> Path:
+        """Spool of what is fetched from sources; `downloads/` in it holds what came over the network."""
+        return self.root / "sources"
 
     @property
     def pushed(self) -> Path:

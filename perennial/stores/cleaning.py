@@ -62,9 +62,10 @@ class Cleaning:
                 yield str(json.loads(proof.read_text())["sha256"])
 
     def _downloads(self, now: datetime, *, dry_run: bool) -> Iterable[Done]:
-        """Fetched files that nobody has touched for their time."""
-        root = self.home.downloads
-        written = {str(path): written_at(path) for path in root.rglob("*") if path.is_file()} if root.is_dir() else {}
+        """Fetched files that nobody has touched for their time; what was cut from them is kept by its reader."""
+        root = self.home.sources
+        fetched = [path for path in (*root.glob("*"), *root.glob("downloads/**/*")) if path.is_file()]
+        written = {str(path): written_at(path) for path in fetched}
         old = [Path(name) for name in orphans(written, (), before=now - self.keep.downloads)]
         yield _removed("downloads", root, old, _remove, dry_run=dry_run)
 

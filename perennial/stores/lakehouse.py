@@ -19,6 +19,8 @@ from perennial.errors import SchemaSkew
 
 Partitions = Sequence[str] | Mapping[str, int]
 """Whole partitions by their keys, or of each partition the one revision that is meant."""
+KEEP_LOG = {"delta.logRetentionDuration": "interval 36500 days", "delta.enableExpiredLogCleanup": "false"}
+"""Delta forgets commits older than 30 days at a checkpoint, and with them every version that they made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +158,7 @@ class Lakehouse:
             schema=frame.clear().to_arrow(compat_level=pl.CompatLevel.oldest()).schema,
             partition_by=[name for name in ("partition", "revision") if name in frame.columns],
             mode="ignore",
+            configuration=KEEP_LOG,
             storage_options=dict(self.storage_options),
         )
 

@@ -19,6 +19,7 @@ from perennial.errors import BundleError, VersionHeld
 from perennial.maintenance import Done, Hold, Keep, Needs, Report, check_nothing_held_goes, files_by_slot, holds_of
 from perennial.stores.bundles import BundleStore
 from perennial.stores.inference_log import TABLE as INFERENCE_LOG
+from perennial.stores.lakehouse import KEEP_LOG
 from perennial.stores.operations import Operations
 from perennial.stores.operations.tables import partitions
 from perennial.stores.tables import Tables
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 RETIREMENT = "retirement"
 """Kind of the ledger's rows by which a person gives up a model's training data; the subject is its number."""
-KEEP_LOG = {"delta.logRetentionDuration": "interval 36500 days", "delta.enableExpiredLogCleanup": "false"}
-"""Delta forgets commits older than 30 days at a checkpoint, and with them every version that they made."""
 TARGET_BYTES = 100 * 2**20
 """Size that a compacted file may reach; Delta's own default."""
 
@@ -54,6 +53,9 @@ class LakeCare:
         and named under `refused`.
         """
         tables = [table for table in self._tables(pipeline) if self.tables.lakehouse.exists(table)]
+        if not dry_run:
+            for table in tables:
+                self._try(table, _keep_log)
         report = sum((self.compact(table, dry_run=dry_run) for table in tables), Report())
         try:
             holds = self.holds(pipeline)
@@ -118,9 +120,7 @@ class LakeCare:
     def _try(self, table: str, change: Callable[[DeltaTable], Any], *, again: int = 2) -> Any:
         """What `change` answers of the newest version; one that lost against a writer is tried `again` times."""
         try:
-            fresh = self._open(table)
-            _keep_log(fresh)
-            return change(fresh)
+            return change(self._open(table))
         except _conflict():
             if not again:
                 raise

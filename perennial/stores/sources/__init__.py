@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 
 from perennial.declaration import Pipeline
 from perennial.errors import SourceError
 from perennial.ingestion.landing import Arrival
-from perennial.sources import Pushed, env
+from perennial.sources import Files, Pushed, Sql, env
 from perennial.stores.pushed import PushedEvents
 from perennial.stores.sources.addresses import OBJECTS, WEB, public_address, scheme_of
 from perennial.stores.sources.files import FileReader, Transport
@@ -22,8 +23,23 @@ from perennial.stores.sources.folder import Folder
 
 __all__ = ["Sources"]
 
-LOOK_EVERY = {"folder": timedelta(0), "objects": timedelta(minutes=1), "web": timedelta(minutes=15)}
+LOOK_EVERY = {
+    "here": timedelta(0),
+    "database": timedelta(minutes=1),
+    "objects": timedelta(minutes=1),
+    "web": timedelta(minutes=15),
+}
 """The public web is asked least: a published month changes rarely."""
+
+
+class Reader(Protocol):
+    """One kind of source."""
+
+    def read(self, pipeline: Pipeline, partition: str, *, fetched_at: datetime) -> Arrival:
+        """The partition as the source holds it now. Raises SourceError."""
+
+    def signatures(self, pipeline: Pipeline, partitions: list[str]) -> dict[str, str]:
+        """Of each partition that is there now: what changes when its content does. Raises SourceError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,54 +51,58 @@ class Sources:
 
     def read(self, pipeline: Pipeline, partition: str, *, fetched_at: datetime) -> Arrival:
         """The partition as its source holds it now. Raises SourceError when there is none that can be read."""
-        if self._is_pushed(pipeline):
-            return self._pushed.read(pipeline, partition, fetched_at=fetched_at)
-        return self._files(pipeline).read(pipeline, pipeline.source, partition, fetched_at=fetched_at)
+        return self._reader(pipeline).read(pipeline, partition, fetched_at=fetched_at)
 
     def signatures(self, pipeline: Pipeline, partitions: list[str]) -> dict[str, str]:
         """Of each of `partitions` that is there now: what changes when its content does.
 
         Raises SourceError when the source cannot be reached.
         """
-        if self._is_pushed(pipeline):
-            return self._pushed.signatures(pipeline, partitions)
-        return self._files(pipeline).signatures(pipeline, pipeline.source, partitions)
+        return self._reader(pipeline).signatures(pipeline, partitions)
 
     def folder(self, pipeline: Pipeline) -> Path:
         """The folder of this machine that holds the pipeline's files. Raises SourceError when there is none."""
-        root = self._root(pipeline)
-        if scheme_of(root):
-            raise SourceError(
-                "the source is no folder", where=pipeline.name, found=public_address(root), expected="a local folder"
-            )
+        source = pipeline.source
+        root = self._value(pipeline, source.root) if isinstance(source, Files) else type(source).__name__
+        if not isinstance(source, Files) or scheme_of(root):
+            found = public_address(root)
+            raise SourceError("the source is no folder", where=pipeline.name, found=found, expected="a local folder")
         return Path(root)
-
-    def look_every(self, pipeline: Pipeline) -> timedelta:
-        """How often the source may be looked at for something new: another machine is not asked every ten seconds."""
-        if self._is_pushed(pipeline):
-            return LOOK_EVERY["folder"]
-        scheme = self._scheme(pipeline, self._root(pipeline))
-        return LOOK_EVERY["web" if scheme in WEB else "objects" if scheme else "folder"]
 
     def path(self, pipeline: Pipeline, partition: str) -> Path:
         """Where the file of `partition` is expected."""
-        return Path(self._files(pipeline).location(pipeline, pipeline.source, partition))
+        start = datetime.strptime(partition, pipeline.time.key_format)  # noqa: DTZ007 - formats a name
+        folder = self.folder(pipeline)
+        pattern = pipeline.source.pattern if isinstance(pipeline.source, Files) else ""
+        return Path(pattern.format(root=folder, partition=start))
 
-    @property
-    def _pushed(self) -> PushedEvents:
-        return PushedEvents(self.home / "pushed")
+    def look_every(self, pipeline: Pipeline) -> timedelta:
+        """How often the source may be looked at for something new: another machine is not asked every ten seconds."""
+        match pipeline.source:
+            case Files() as source:
+                scheme = _scheme(source, self._value(pipeline, source.root))
+                return LOOK_EVERY["web" if scheme in WEB else "objects" if scheme else "here"]
+            case Sql():
+                return LOOK_EVERY["database"]
+            case Pushed():
+                return LOOK_EVERY["here"]
 
-    def _is_pushed(self, pipeline: Pipeline) -> bool:
-        source: object = pipeline.source
-        return isinstance(source, Pushed)
+    def _reader(self, pipeline: Pipeline) -> Reader:
+        match pipeline.source:
+            case Files() as source:
+                spool, root = self.home / "sources", self._value(pipeline, source.root)
+                transport = self._transport(pipeline, source, root, spool)
+                return FileReader(source=source, transport=transport, root=root, spool=spool)
+            case Sql() as source:
+                from perennial.stores.sources.sql import SqlReader
 
-    def _files(self, pipeline: Pipeline) -> FileReader:
-        spool, root = self.home / "sources", self._root(pipeline)
-        return FileReader(transport=self._transport(pipeline, root, spool), root=root, spool=spool)
+                return SqlReader(source=source, url=self._value(pipeline, source.url))
+            case Pushed():
+                return PushedEvents(self.home / "pushed")
 
-    def _transport(self, pipeline: Pipeline, root: str, spool: Path) -> Transport:
-        scheme, declared = self._scheme(pipeline, root), pipeline.source.root
-        setting = declared.name if isinstance(declared, env) else "the source's root"
+    def _transport(self, pipeline: Pipeline, source: Files, root: str, spool: Path) -> Transport:
+        scheme = _scheme(source, root)
+        setting = source.root.name if isinstance(source.root, env) else "the source's root"
         if not scheme:
             return Folder(spool=spool, setting=setting)
         if scheme in WEB:
@@ -100,20 +120,21 @@ class Sources:
             expected=f"a folder, or one of {', '.join(f'{one}://' for one in (*WEB, *OBJECTS))}",
         )
 
-    def _scheme(self, pipeline: Pipeline, root: str) -> str:
-        return scheme_of(pipeline.source.pattern.replace("{root}", root))
-
-    def _root(self, pipeline: Pipeline) -> str:
-        root = pipeline.source.root
-        if isinstance(root, env):
-            value = self.environment.get(root.name) or root.default
+    def _value(self, pipeline: Pipeline, declared: env | str) -> str:
+        """A declared place, looked up in the environment. Raises SourceError when it is not set."""
+        if isinstance(declared, env):
+            value = self.environment.get(declared.name) or declared.default
             if value is None:
                 raise SourceError(
-                    "the source's folder is not configured",
+                    "the source's place is not configured",
                     where=pipeline.name,
-                    found=f"no environment variable {root.name}",
-                    expected="the folder that holds the files",
-                    hint=f"set {root.name}=/path/to/folder",
+                    found=f"no environment variable {declared.name}",
+                    expected="the folder that holds the files, or an address",
+                    hint=f"set {declared.name}=/path/to/folder",
                 )
-            root = value
-        return root.format(home=self.home).rstrip("/")
+            declared = value
+        return declared.format(home=self.home).rstrip("/")
+
+
+def _scheme(source: Files, root: str) -> str:
+    return scheme_of(source.pattern.replace("{root}", root))

@@ -95,13 +95,16 @@ def test_what_killed_processes_left_goes_at_once(cleaning: Cleaning) -> None:
 
 
 def test_downloads_go_after_their_time_and_pushed_events_never(cleaning: Cleaning) -> None:
-    old = write(cleaning.home.downloads / "a" / "half.parquet", 3)
-    young = write(cleaning.home.downloads / "b.parquet", 1)
+    old = write(cleaning.home.sources / "downloads" / "half.parquet", 3)
+    temporary = write(cleaning.home.sources / "tmpab12", 3)
+    young = write(cleaning.home.sources / "downloads" / "b.parquet", 1)
+    cut = write(cleaning.home.sources / "eta" / "cut" / "rows.parquet", 3)
     pushed = write(cleaning.home.pushed / "eta" / "2024-01-01T00" / "x.jsonl", 900)
 
     cleaning.clean(now=NOW, dry_run=False)
 
-    assert (old.exists(), young.exists(), pushed.exists()) == (False, True, True)
+    assert [path.exists() for path in (old, temporary)] == [False, False]
+    assert [path.exists() for path in (young, cut, pushed)] == [True, True, True]
 
 
 def test_an_empty_home_has_nothing_to_clean(cleaning: Cleaning) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import random
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -314,3 +316,38 @@ def test_compaction_beside_a_writer_loses_nothing_and_never_fails(care: LakeCare
     assert hash_at(care) == {"a 1": content_hash(rows("a", start=14)), "b 1": untouched}
     assert sorted(pl.read_delta(log)["id"]) == sorted(f"id-{number}" for number in range(30))
     assert any(report.done for report in reports)
+
+
+def _maintain_for_ever(root: str) -> None:
+    path = Path(root)
+    tables = open_tables(path)
+    often = LakeCare(
+        tables=tables, bundles=BundleStore(home_at(path).bundles), keep=Keep(small_files=2, old_versions=NOW)
+    )
+    while True:
+        often.maintain("rides", dry_run=False)
+
+
+def test_a_maintenance_killed_at_any_moment_loses_nothing(care: LakeCare) -> None:
+    held = care.tables.lakehouse.version(TABLE) or 0
+    register(care, {"features": held})
+    before, chance = hash_at(care, held), random.Random(5)
+    root = str(Path(care.tables.lakehouse.root).parent)
+    for number in range(6):
+        scatter(care, "b", 12, revision=2 + number)
+        now, version = hash_at(care), care.tables.lakehouse.version(TABLE) or 0
+        process = SPAWN.Process(target=_maintain_for_ever, args=(root,))
+        process.start()
+        while process.is_alive() and (care.tables.lakehouse.version(TABLE) or 0) < version + chance.choice([1, 2, 3]):
+            pass
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+
+        assert hash_at(care) == now
+        assert hash_at(care, held) == before
+    vacuum(care)
+    care.compact(TABLE, dry_run=False)
+
+    assert hash_at(care) == now
+    assert len(now) == 8
