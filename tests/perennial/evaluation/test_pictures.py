@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from perennial.evaluation.pictures import comparison_picture, error_picture, learning_curve_picture
+from perennial.evaluation.pictures import answer_pictures, comparison_picture, error_picture, learning_curve_picture
+from perennial.objective import BinaryClassification, Regression, ShareWithin
 from perennial.training.candidates.base import LearningCurve
 
 CURVE = LearningCurve(train=(5.0, 4.0, 3.5), validation=(5.5, 4.6, 4.5))
 LABEL = np.linspace(10, 60, 400)
 MODELS = {"bundle": (3.0, 2.8, 3.2), "median": (5.0, 4.6, 5.4)}
+DECIDED = BinaryClassification(goal=0.5, positive="late", threshold=0.3)
+CHANCE = np.linspace(0, 1, 400)
+CLASS = (np.sin(7 * CHANCE) ** 2 < CHANCE).astype(np.float64)
 PNG = b"\x89PNG\r\n\x1a\n"
 PICTURES = {
     "learning curve": lambda: learning_curve_picture(CURVE, unit="minutes"),
@@ -22,6 +26,20 @@ PICTURES = {
     "models": lambda: comparison_picture(MODELS, title="mae", unit="minutes"),
     "one day": lambda: comparison_picture({"bundle": (3.0, np.nan, np.nan)}, title="mae", unit="minutes"),
 }
+
+
+for _words, _label, _chance in (
+    ("classes", CLASS, CHANCE),
+    ("only positives", np.ones(400), CHANCE),
+    ("only negatives", np.zeros(400), CHANCE),
+    ("always sure", CLASS, CLASS),
+    ("always one half", CLASS, np.full(400, 0.5)),
+    ("a single row", CLASS[:1], CHANCE[:1]),
+):
+    for _picture in ("calibration.png", "roc.png", "confusion.png"):
+        PICTURES[f"{_picture} of {_words}"] = lambda p=_picture, label=_label, chance=_chance: answer_pictures(
+            label, chance, objective=DECIDED
+        )[p]
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -37,3 +55,17 @@ def test_other_numbers_give_another_picture() -> None:
 
     assert comparison_picture(better, title="mae", unit="minutes") != PICTURES["models"]()
     assert error_picture(LABEL, LABEL + 1, unit="minutes") != PICTURES["errors"]()
+
+
+def test_each_task_has_its_own_pictures() -> None:
+    minutes = Regression(goal=1.0, unit="minutes", kpi=ShareWithin(5))
+
+    regression, classes = (
+        answer_pictures(LABEL, LABEL + 1, objective=minutes),
+        answer_pictures(CLASS, CHANCE, objective=DECIDED),
+    )
+
+    assert regression == {"errors.png": error_picture(LABEL, LABEL + 1, unit="minutes")}
+    assert list(classes) == ["calibration.png", "roc.png", "confusion.png"]
+    worse = answer_pictures(CLASS, 1 - CHANCE, objective=DECIDED)
+    assert [name for name in classes if classes[name] == worse[name]] == []
