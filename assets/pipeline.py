@@ -10,7 +10,6 @@ from assets.evaluation import build_evaluation
 from assets.featurization import build_features
 from assets.ingestion import build_landed
 from assets.labels import build_labels
-from assets.lineage import build_is_up_to_date
 from assets.monitoring import build_ground_truth, build_inference_log, build_performance
 from assets.prediction import build_predictions
 from assets.promotion import build_dossier
@@ -26,7 +25,6 @@ BUILDERS = (
     build_summary,
     build_features,
     build_labels,
-    build_is_up_to_date,
     build_training_set,
     build_selected,
     build_bundle,

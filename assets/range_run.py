@@ -16,11 +16,13 @@ import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
+from assets.lineage import evaluate_lineage, lineage_checks
 from assets.partitioning import partitions_of
 from assets.reporting import Materializations
 from perennial.declaration import Pipeline
 from perennial.errors import PartitionBlocked
 from perennial.graph.lineage import Standing
+from perennial.graph.outdated import CHECK as LINEAGE
 from perennial.stores.operations import PartitionRecord
 from perennial.stores.tables import Tables
 from perennial.time import Calendar
@@ -66,7 +68,7 @@ def range_asset(  # noqa: PLR0913 - the parts of an asset's specification
     return dg.multi_asset(
         name=f"{pipeline.name}__{names[0]}",
         specs=specs,
-        check_specs=checks,
+        check_specs=[*checks, *lineage_checks(pipeline, names)],
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
@@ -215,6 +217,7 @@ class RangeRun:
     def finish(self) -> Iterator[dg.Output[None]]:
         """End the step; raise PartitionBlocked when something is blocked and nobody downstream will say so."""
         self._report_check()
+        self._report_lineage()
         if self.blocked and self._is_last():
             listed = "; ".join(f"{key} ({reason})" for key, reason in sorted(self.blocked.items()))
             raise PartitionBlocked(
@@ -259,6 +262,18 @@ class RangeRun:
                 )
             )
         self._found.clear()
+
+    def _report_lineage(self) -> None:
+        """Write down whether what the step has made is up to date in every partition, not only in those of this run."""
+        made = [key.path[-1] for key in self.context.selected_asset_keys]
+        if any(spec.name == LINEAGE for spec in self.context.assets_def.check_specs):
+            for evaluation in evaluate_lineage(self.pipeline, self.context.resources.tables, made):
+                self.context.log_event(evaluation)
+
+    @property
+    def is_past(self) -> bool:
+        """Whether the rows at hand are of an earlier revision, of which nothing is reported."""
+        return self._is_past
 
     def _targets(self) -> dict[str, AssetCheckEvaluationTargetMaterializationData]:
         """The latest materialization of each partition that the check has judged."""

@@ -54,6 +54,7 @@ def build_accepted(pipeline: Pipeline) -> dg.AssetsDefinition:
         for landed, keys in run.work(tables, "landed"):
             if is_large(landed, keys):
                 verdict, record = Large(tables=tables, pipeline=pipeline).split(landed[keys[0]], at=clock.now())
+                tell(run, tables, [verdict])
                 _report(run, verdict, record, {})
                 continue
             rows = tables.read(pipeline, "landed", revisions_of(landed, keys))
