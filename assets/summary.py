@@ -22,9 +22,9 @@ from perennial.validation.summaries import SUMMARY_SCHEMA, summarize_partitions,
 CHECK = "resembles_its_history"
 SEVERITIES = {"block": dg.AssetCheckSeverity.ERROR}
 """Of a verdict's check; of others it is a warning."""
-PICTURES = 12
+PICTURES = 3
 """Of a range the last partitions that pass have a picture; those that do not have one each, up to so many."""
-MOST = 40
+MOST = 24
 
 
 def build_summary(pipeline: Pipeline) -> dg.AssetsDefinition:
@@ -55,9 +55,11 @@ def build_summary(pipeline: Pipeline) -> dg.AssetsDefinition:
             summaries = summarize_partitions(rows, pipeline, quarantined=lost)
             panel, verdicts = past.judge(summaries, keys, accepted)
 
+            rows_of = {key: accepted[key].content_hash for key in keys}
             outcomes = {
                 key: replace(
-                    derived(pipeline, TABLE, accepted[key]), provenance=provenance_of(verdicts[key], past.hashes)
+                    derived(pipeline, TABLE, accepted[key]),
+                    provenance=provenance_of(verdicts[key], past.hashes | rows_of),
                 )
                 for key in keys
             }
@@ -78,7 +80,8 @@ class Past:
         self.pipeline = pipeline
         self.acknowledged = acknowledged(tables, pipeline)
         records = history_before(tables, pipeline, first)
-        self.hashes = {key: record.content_hash for key, record in records.items()}
+        self.hashes = {key: record.inputs["accepted"] for key, record in records.items()}
+        """Of the accepted rows of each partition that is fit to be history, or is judged with it."""
         read = tables.read(pipeline, TABLE, revisions_of(records, records)) if records else SUMMARY_SCHEMA.to_frame()
         self.summaries = read.select(SUMMARY_SCHEMA.names())
 
@@ -102,7 +105,7 @@ class Past:
     def add(self, summaries: pl.DataFrame, records: Mapping[str, PartitionRecord]) -> None:
         """Let those that are fit be history for the next batch."""
         fit = {
-            key: record.content_hash
+            key: record.inputs["accepted"]
             for key, record in records.items()
             if record.provenance["verdict"] != "block" or (key, record.inputs["accepted"]) in self.acknowledged
         }

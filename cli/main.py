@@ -10,7 +10,9 @@ import sys
 
 import typer
 
+from cli.acknowledge import acknowledge
 from cli.backfill import backfill
+from cli.catalogue import catalogue
 from cli.infer import infer
 from cli.maintain import maintain, retire
 from cli.new import new
@@ -51,7 +53,23 @@ def demo() -> None:
     raise typer.Exit(run_demo())
 
 
-for command in (infer, new, simulate, backfill, requeue, train, serve, status, rollback, maintain, retire, up, demo):
+for command in (
+    infer,
+    new,
+    simulate,
+    backfill,
+    requeue,
+    acknowledge,
+    train,
+    serve,
+    status,
+    catalogue,
+    rollback,
+    maintain,
+    retire,
+    up,
+    demo,
+):
     app.command()(command)
 
 

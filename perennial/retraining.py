@@ -68,6 +68,8 @@ class Evidence:
     """What serves, or None when nothing does."""
     drift: Sequence[DriftVerdict] = ()
     """Verdicts of recent monitoring partitions, oldest first."""
+    value_skew: Sequence[DriftVerdict] = ()
+    """Whether the history of each data partition asks for a new model, oldest first; none of one that is blocked."""
     last_trained: AsOf | None = None
     """The newest as-of trained to its dossier, released or not; a run that died before does not count."""
     scheduled: bool = False
@@ -80,7 +82,7 @@ class Train:
 
     as_of: str
     triggers: tuple[str, ...]
-    """Those that asked: `schedule`, `new_labels`, `drift`."""
+    """Those that asked: `schedule`, `new_labels`, `drift`, `value_skew`."""
     reasons: tuple[str, ...]
     """A sentence a trigger."""
 
@@ -144,7 +146,9 @@ def _votes(evidence: Evidence, policy: Retraining) -> list[_Vote]:
     if policy.new_labels is not None:
         votes.append(_vote_on_labels(evidence, policy.new_labels))
     if policy.drift is not None:
-        votes.append(_vote_on_drift(evidence, policy.drift))
+        votes.append(_vote_on("drift", evidence.drift, evidence.champion, policy.drift))
+        if evidence.value_skew:
+            votes.append(_vote_on("value_skew", evidence.value_skew, evidence.champion, policy.drift))
     if not votes:
         votes.append(_Vote(trigger="none", asks=False, reason="triggers: 0 of new labels and drift are declared"))
     return votes
@@ -164,19 +168,20 @@ def _vote_on_labels(evidence: Evidence, share: float) -> _Vote:
     return _Vote(trigger="new_labels", asks=new >= needed, reason=reason)
 
 
-def _vote_on_drift(evidence: Evidence, rule: KofN) -> _Vote:
-    champion = evidence.champion
+def _vote_on(trigger: str, verdicts: Sequence[DriftVerdict], champion: Champion | None, rule: KofN) -> _Vote:
+    """`rule.k` of the last `rule.n` partitions that the champion has not learned from say that the world has moved."""
+    name = trigger.replace("_", " ")
     if champion is None:
-        return _Vote(trigger="drift", asks=False, reason="drift: 0 partitions count, nothing serves yet")
+        return _Vote(trigger=trigger, asks=False, reason=f"{name}: 0 partitions count, nothing serves yet")
     until = champion.learned_until or champion.as_of.instant
-    since = [verdict for verdict in evidence.drift if verdict.start >= until]
+    since = [verdict for verdict in verdicts if verdict.start >= until]
     last = since[-rule.n :]
     drifted = [verdict.partition for verdict in last if verdict.drifted]
     reason = (
-        f"drift: {len(drifted)} of the last {len(last)} partitions after {champion.as_of.key}"
+        f"{name}: {len(drifted)} of the last {len(last)} partitions after {champion.as_of.key}"
         f"{f' ({_listed(drifted)})' if drifted else ''}, needs {rule.k} of {rule.n}"
     )
-    return _Vote(trigger="drift", asks=len(drifted) >= rule.k, reason=reason)
+    return _Vote(trigger=trigger, asks=len(drifted) >= rule.k, reason=reason)
 
 
 def _days(span: timedelta) -> str:

@@ -1,4 +1,4 @@
-"""Retraining: trains a challenger when labels, drift or the calendar ask for it, and says why when not."""
+"""Retraining: trains a challenger when labels, drift, value skew or the calendar ask for it, and says why when not."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def build_retraining(pipeline: Pipeline) -> dg.SensorDefinition:
         target=dg.AssetSelection.assets(*keys_of(pipeline, training_assets(pipeline))),
         minimum_interval_seconds=15,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Trains the newest complete as-of when new labels or drift ask for it; says why when not.",
+        description="Trains the newest complete as-of when labels, drift or value skew ask for it; says why when not.",
         tags={"pipeline": pipeline.name},
     )
     def retraining(

@@ -16,6 +16,7 @@ from perennial.retraining import AsOf, Champion, DriftVerdict, Evidence
 from perennial.stores.artifacts import Artifacts
 from perennial.stores.bundles import BundleStore
 from perennial.stores.operations import PartitionRecord
+from perennial.stores.summaries import TABLE, asks_for_retraining, unfit
 from perennial.stores.tables import Tables
 from perennial.stores.versions import bundle_of
 from perennial.stores.windows import known_shares
@@ -52,6 +53,7 @@ class History:
             known_labels=self.tables.labels_until(pipeline, newest),
             champion=champion,
             drift=self._drift(pipeline, champion),
+            value_skew=self._value_skew(pipeline),
             last_trained=self._last_trained(pipeline),
             scheduled=scheduled,
         )
@@ -103,6 +105,15 @@ class History:
             and records[key].provenance.get("version", champion.version) == champion.version
         )
 
+    def _value_skew(self, pipeline: Pipeline) -> tuple[DriftVerdict, ...]:
+        """What the history of each partition says of it, oldest first."""
+        records = self.tables.records(pipeline, TABLE)
+        return tuple(
+            DriftVerdict(partition=key, start=pipeline.time.window(key).start, drifted=asks)
+            for key in sorted(records)
+            if (asks := asks_for_retraining(records[key])) is not None
+        )
+
 
 def _window(tables: Tables, pipeline: Pipeline, as_of: str) -> list[str]:
     """The partitions that a training as of `as_of` would use: none while too few have mature labels."""
@@ -130,7 +141,9 @@ def _newest(tables: Tables, standing: Standing, now: datetime) -> tuple[str | No
     for as_of in landed[: -length - 1 : -1]:
         window = _window(tables, pipeline, as_of)
         instant = pipeline.time.known_at(as_of)
-        blocked = tuple(key for key in window if _is_unreadable(standing, key, standing.known(key, instant)))
+        numbers = {key: number for key in window if (number := standing.known(key, instant)) is not None}
+        unread = unfit(tables, pipeline, numbers)
+        blocked = tuple(key for key in window if key in unread or _is_unreadable(standing, key, numbers.get(key)))
         if not blocked and len(window) == length:
             return as_of, ()
         first = blocked if first is None else first

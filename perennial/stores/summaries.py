@@ -29,13 +29,14 @@ Acknowledged = frozenset[tuple[str, str]]
 """Partition and content hash of the accepted rows that a person has looked at."""
 
 
-def provenance_of(judgement: Judgement, inputs: Mapping[str, str]) -> dict[str, Any]:
-    """What the manifest keeps of a verdict; `inputs` are the content hashes of the history's summaries."""
+def provenance_of(judgement: Judgement, accepted: Mapping[str, str]) -> dict[str, Any]:
+    """What the manifest keeps of a verdict; `accepted` are the content hashes of the rows of its history."""
+    read = {key: accepted[key] for key in judgement.history}
     return {
         "verdict": judgement.verdict,
         "reason": judgement.reason,
         "culprits": [asdict(culprit) for culprit in judgement.culprits[:TOLD]],
-        "history": {"partitions": list(judgement.history), "digest": fingerprint(dict(inputs))},
+        "history": {"partitions": list(judgement.history), "digest": fingerprint(read)},
     }
 
 
@@ -100,6 +101,6 @@ def refuse_unfit(tables: Tables, pipeline: Pipeline, revisions: Mapping[str, int
 
 
 def asks_for_retraining(record: PartitionRecord) -> bool | None:
-    """Whether the verdict on a partition asks for a new model; None where there was too little to judge by."""
+    """Whether the verdict on a partition asks for a new model; None of one that is blocked or not judged."""
     verdict = record.provenance.get("verdict")
-    return None if verdict is None or record.status != "ok" else verdict == "retrain"
+    return None if verdict in (None, "block") or record.status != "ok" else verdict == "retrain"

@@ -84,7 +84,7 @@ FEW = 20
 """Distinct values up to which quantiles jump for nothing."""
 COLLAPSED = math.log(20)
 """Factor, as a logarithm, by which distinct values become fewer when a value is stuck rather than rounded."""
-IMPLAUSIBLE = 4.0
+IMPLAUSIBLE = 10.0
 """Spreads of a column by which the world does not move a quantile from one partition to the next."""
 MOST_MISSING = 0.5
 """Further share of missing values from which on a column blocks in which they are declared to be nothing unusual."""

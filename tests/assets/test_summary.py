@@ -1,0 +1,82 @@
+"""The summary asset judges every partition of a range, in at most two events each, and reads its history once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from perennial.stores.summaries import TABLE
+from resources.runs import RunResult
+from tests.assets.house import House, open_house, simulate_days
+
+RANGE = ("2024-01-01", "2024-01-22")
+BROKEN, MOVED = "2024-01-18", "2024-01-20"
+CHECK = "resembles_its_history"
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, RunResult]]:
+    """Three weeks, one day of which is told in miles and one of which is far from home."""
+    root = tmp_path_factory.mktemp("judged") / "home"
+    simulate_days(root, *RANGE)
+    with open_house(root) as house:
+        house.rewrite(BROKEN, pl.col("distance_km") * 1.609)
+        house.rewrite(MOVED, pl.col("distance_km") + 2.0)
+        assert house.run("landed", "accepted", "quarantined", keys=RANGE).success
+        yield house, house.run(TABLE, keys=RANGE)
+
+
+def test_each_partition_has_a_verdict_and_the_run_goes_on(judged: tuple[House, RunResult]) -> None:
+    house, result = judged
+
+    verdicts = {key: r.provenance["verdict"] for key, r in house.tables.records(house.pipeline, TABLE).items()}
+
+    assert result.success
+    assert len(verdicts) == 22
+    assert verdicts[BROKEN] == "block"
+    assert verdicts[MOVED] == "retrain"
+    assert list(verdicts.values()).count("pass") >= 19
+
+
+def test_the_check_warns_or_fails_and_blocks_nothing_in_the_run(judged: tuple[House, RunResult]) -> None:
+    house, result = judged
+
+    found = house.evaluations(TABLE, CHECK, result.run_id)
+
+    assert len(found) == 22
+    assert (found[BROKEN].passed, found[BROKEN].severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert (found[MOVED].passed, found[MOVED].severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert not any(evaluation.blocking for evaluation in found.values())
+    assert "distance_km" in str(found[BROKEN].description)
+    assert "distance_km" in str(found[BROKEN].metadata["culprits"].value)
+
+
+def test_a_blocked_partition_shows_a_picture_and_is_no_history_of_those_after_it(
+    judged: tuple[House, RunResult],
+) -> None:
+    house, _ = judged
+    events = house.instance.fetch_materializations(house.key(TABLE), limit=100).records
+    shown = {r.partition_key: r.asset_materialization.metadata for r in events if r.asset_materialization}
+
+    assert "data:image/png" in str(shown[BROKEN]["picture"].value)
+    history = house.tables.records(house.pipeline, TABLE)["2024-01-22"].provenance["history"]
+    assert BROKEN not in history["partitions"]
+    assert MOVED in history["partitions"]
+
+
+def test_a_day_judged_by_itself_later_gets_the_same_verdict_and_no_new_revision(
+    judged: tuple[House, RunResult],
+) -> None:
+    house, _ = judged
+    before = house.tables.records(house.pipeline, TABLE)
+
+    assert house.run(TABLE, keys="2024-01-20").success
+
+    after = house.tables.records(house.pipeline, TABLE)
+    assert after["2024-01-20"].provenance == before["2024-01-20"].provenance
+    assert {key: (r.revision, r.content_hash) for key, r in after.items()} == {
+        key: (r.revision, r.content_hash) for key, r in before.items()
+    }
