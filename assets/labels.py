@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -18,10 +18,11 @@ from perennial.labels.maturity import (
     completeness,
     delay_curve,
     delays,
+    early_means,
     mature_since,
     rule_of,
 )
-from perennial.labels.pictures import delay_picture
+from perennial.labels.pictures import cohort_picture, delay_picture
 from perennial.policies import Maturity
 from perennial.stores.clock import Clock
 from perennial.stores.tables import Tables, derived, revisions_of
@@ -70,6 +71,7 @@ class _Lateness:
     pipeline: Pipeline
     states: Mapping[str, Completeness] = field(default_factory=dict)
     curve: DelayCurve | None = None
+    means: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, pipeline: Pipeline, rows: pl.DataFrame, labelled: pl.DataFrame, *, now: datetime) -> "_Lateness":
@@ -77,7 +79,12 @@ class _Lateness:
             return cls(pipeline=pipeline)
         waited = delays(rows, labelled, key=pipeline.key, as_of=now)
         curve = delay_curve(waited)
-        return cls(pipeline=pipeline, states=completeness(pipeline, waited, as_of=now, curve=curve), curve=curve)
+        return cls(
+            pipeline=pipeline,
+            states=completeness(pipeline, waited, as_of=now, curve=curve),
+            curve=curve,
+            means=early_means(labelled, [timedelta(days=age) for age in AGES[:3]]),
+        )
 
     def describe(self, key: str, part: pl.DataFrame, accepted: int) -> dict[str, Any]:
         if self.curve is None or key not in self.states:
@@ -99,6 +106,9 @@ class _Lateness:
                 {"days": days, "share": rounded(float((took < days).sum()) / max(accepted, 1))} for days in AGES
             ),
             "delay curve": picture(drawn, "share of outcomes known by age"),
+            "first outcomes": picture(
+                cohort_picture(self.means, unit=self.pipeline.objective.unit), "mean of the outcomes known first"
+            ),
         }
 
 

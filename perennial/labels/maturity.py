@@ -112,6 +112,19 @@ def completeness(
     }
 
 
+def early_means(labels: pl.DataFrame, ages: Sequence[timedelta]) -> dict[str, dict[str, float]]:
+    """The mean outcome of each partition: of those known within each age, and of all.
+
+    Where the lines part, a model that learned from the first outcomes would learn another truth.
+    """
+    took = pl.col("known_at") - pl.col("event_time")
+    parts = {f"known within {age / DAY:g} days": labels.filter(took <= age) for age in ages} | {"all known": labels}
+    means = {
+        name: part.group_by("partition").agg(pl.col("label").mean()).sort("partition") for name, part in parts.items()
+    }
+    return {name: dict(mean.iter_rows()) for name, mean in means.items()}
+
+
 def is_mature(pipeline: Pipeline, partition: str, share: float, *, as_of: datetime) -> bool:
     """Whether one may learn from `partition`, of which `share` of the outcomes is known as of `as_of`."""
     rule, age = pipeline.label.mature_after, as_of - pipeline.time.window(partition).end

@@ -17,6 +17,7 @@ from perennial.labels.maturity import (
     completeness,
     delay_curve,
     delays,
+    early_means,
     is_mature,
     lag,
     mature_since,
@@ -195,6 +196,16 @@ def test_no_immature_partition_is_ever_in_a_window_and_no_later_window_is_mature
         with pytest.raises(NoMatureLabels):
             newest_mature(pipeline, keys[position], by_key)
     assert set(within_reach(pipeline, keys[position])) <= set(keys[: position + 1])
+
+
+def test_the_first_outcomes_have_a_mean_of_their_own() -> None:
+    rows, labels = timeline((0, 1), (0, 40), (1, 2), (1, None))
+    labels = labels.join(rows, on=["order_id", "partition"]).with_columns(label=pl.Series([1.0, 0.0, 1.0]))
+
+    means = early_means(labels, [days(30)])
+
+    assert means["known within 30 days"] == {"2024-01-01": 1.0, "2024-01-02": 1.0}
+    assert means["all known"] == {"2024-01-01": 0.5, "2024-01-02": 1.0}
 
 
 @given(

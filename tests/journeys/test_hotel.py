@@ -1,0 +1,271 @@
+"""Hotel: real bookings whose outcomes come weeks later, from the file to a model that serves, and no look ahead."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from perennial import Windows
+from perennial.errors import NoMatureLabels
+from perennial.evaluation.comparison import BUNDLE, Comparison
+from perennial.graph.stages import training_assets
+from perennial.settings import CLONE
+from perennial.stores.artifacts import Artifacts
+from perennial.stores.bundles import BundleStore
+from perennial.stores.leakage import audit_training_set
+from perennial.stores.retraining import History
+from perennial.stores.windows import collect_training_set, known_shares, window_keys
+from pipelines.hotel_cancellation import hotel_cancellation
+from resources.runs import RunResult
+from tests.assets.house import House, open_house
+from tests.docs.pages import blocks_of
+from tests.journeys.hotel import BARRED, DatedHouse, bookings, deliver, known_on, with_features
+from tests.serving.conftest import running
+
+pytestmark = [pytest.mark.real_data, pytest.mark.timeout(600)]
+
+BOOKING = {
+    "stays_in_weekend_nights": 0,
+    "stays_in_week_nights": 2,
+    "adults": 2,
+    "children": 0,
+    "babies": 0,
+    "hotel": "City Hotel",
+    "meal": "BB",
+    "market_segment": "Online TA",
+    "distribution_channel": "TA/TO",
+    "reserved_room_type": "A",
+    "customer_type": "Transient",
+    "agent": "9",
+    "company": None,
+    "is_repeated_guest": 0,
+    "previous_cancellations": 0,
+    "previous_bookings_not_canceled": 0,
+}
+SPAN = ("2015-07", "2017-03")
+TABLES = ("landed", "accepted", "quarantined", "features", "labels")
+
+
+@pytest.fixture(scope="module")
+def real(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, RunResult]]:
+    """All months, backfilled from the real file."""
+    root = tmp_path_factory.mktemp("hotel") / "home"
+    source = str(real_data / "hotel_bookings")
+    with open_house(root, pipeline=hotel_cancellation, HOTEL_CANCELLATION_SOURCE=source) as house:
+        yield house, house.run(*TABLES, keys=SPAN)
+
+
+def test_every_booking_lands_in_the_month_it_was_made_and_those_without_guests_are_quarantined(
+    real: tuple[House, RunResult],
+) -> None:
+    house, result = real
+
+    assert result.success, result.errors
+    rows = {name: sum(r.rows for r in house.tables.records(hotel_cancellation, name).values()) for name in TABLES}
+    assert rows["landed"] == 101_297 == rows["accepted"] + rows["quarantined"]
+    assert rows["labels"] == rows["accepted"]
+    quarantined = house.tables.read(hotel_cancellation, "quarantined", hotel_cancellation.time.keys(*SPAN))
+    odd = quarantined.filter((pl.col("guests") < 1) | ~pl.col("adr").is_between(0, 1_000))
+    assert odd.height == quarantined.height > 100
+
+
+def test_a_training_as_of_december_ends_with_the_newest_mature_month(real: tuple[House, RunResult]) -> None:
+    house, _ = real
+
+    shares = known_shares(house.tables, hotel_cancellation, "2016-12")
+    keys = window_keys(house.tables, hotel_cancellation, "2016-12")
+
+    assert (keys.all[0], keys.all[-1]) == ("2015-07", "2016-04")
+    assert shares["2016-04"] >= 0.9 > shares["2016-05"]
+    assert shares["2016-12"] == pytest.approx(0.433)
+    with pytest.raises(NoMatureLabels, match=r"2016-06: |of the outcomes of"):
+        window_keys(house.tables, hotel_cancellation, "2016-06")
+
+
+def test_the_naive_set_shows_the_cancellations_that_came_first_and_the_honest_one_the_truth(
+    real: tuple[House, RunResult],
+) -> None:
+    house, _ = real
+    truth = house.tables.read(hotel_cancellation, "labels", hotel_cancellation.time.keys("2015-07", "2016-12"))
+    share = dict(truth.group_by("partition").agg(pl.col("label").mean()).iter_rows())
+
+    honest = collect_training_set(house.tables, hotel_cancellation, "2016-12")
+    naive = collect_training_set(house.tables, hotel_cancellation, "2016-12", mature=False)
+
+    def error(window: pl.DataFrame) -> float:
+        seen = dict(window.group_by("partition").agg(pl.col("label").mean()).iter_rows())
+        return max(abs(seen[key] - share[key]) for key in seen)
+
+    assert naive.keys.all[-1] == "2016-12"
+    assert error(naive.training_set.frame) > 0.2
+    assert error(honest.training_set.frame) < 0.01
+    for collected in (honest, naive):
+        known = house.tables.read(hotel_cancellation, "labels", collected.keys.all)
+        late = known.filter(pl.col("known_at") > datetime(2017, 1, 1, tzinfo=UTC)).select("booking")
+        assert collected.training_set.frame.join(late, on="booking", how="semi").is_empty()
+
+
+def test_the_declared_features_raise_no_alarm(real: tuple[House, RunResult]) -> None:
+    house, _ = real
+
+    report = audit_training_set(
+        house.tables, hotel_cancellation, collect_training_set(house.tables, hotel_cancellation, "2016-12")
+    )
+
+    assert report.reason is None
+    assert len(report.canaries) == 5
+
+
+def test_a_model_as_of_december_is_released_within_the_goal(real: tuple[House, RunResult]) -> None:
+    house, _ = real
+
+    result = house.run(*training_assets(hotel_cancellation), keys="2016-12")
+
+    assert result.success, result.errors
+    evaluation = Artifacts(house.home.root / "artifacts").get("hotel_cancellation", "2016-12", "evaluation")
+    compared = Comparison.from_json(evaluation["comparison.json"])
+    assert compared.measures[BUNDLE]["log_loss"].value <= hotel_cancellation.objective.goal
+    assert compared.baselines["base_rate"].gap.high < 0
+    champion = house.tables.operations.champion("hotel_cancellation")
+    assert champion is not None
+    assert (champion.number, champion.as_of) == (1, "2016-12")
+    assert champion.attributes["windows"]["test"] == ["2016-03", "2016-04"]
+
+
+@pytest.mark.timeout(600)
+def test_the_released_model_answers_a_new_booking_over_http_and_is_not_trained_again_on_the_same_data(
+    real: tuple[House, RunResult],
+) -> None:
+    house, _ = real
+    quick = {"booked_on": "2017-04-01T00:00:00", "arrives_on": "2017-04-03T00:00:00", "lead_time": 2, **BOOKING}
+    ahead = {"booked_on": "2017-04-01T00:00:00", "arrives_on": "2017-12-23T00:00:00", "lead_time": 266, **BOOKING}
+
+    with running(house.home) as server:
+        answer = server.client.post("/v1/models/hotel_cancellation:predict", json={"instances": [quick, ahead]})
+
+    assert answer.status_code == 200, answer.text
+    soon, late = answer.json()["predictions"]
+    assert 0 < soon < late < 1
+    history = History(
+        tables=house.tables, artifacts=Artifacts(house.home.artifacts), bundles=BundleStore(house.home.bundles)
+    )
+    evidence = history.evidence(hotel_cancellation, now=datetime(2017, 1, 2, tzinfo=UTC))
+    assert evidence.newest is not None
+    assert evidence.last_trained == evidence.newest
+    assert (evidence.newest.key, evidence.history) == ("2016-12", 10)
+
+
+GUIDE = CLONE / "docs" / "label-maturity.md"
+NUMBER = re.compile(r"\d+\.\d+")
+
+
+def test_the_guide_prints_what_it_says_and_draws_its_picture(real: tuple[House, RunResult], tmp_path: Path) -> None:
+    house, _ = real
+    blocks = [block for block in blocks_of(GUIDE) if block.language in ("python", "text")]
+    environment = {**os.environ, **house.home.environment, "PYTHONPATH": str(CLONE)}
+    for code, shown in zip(blocks[::2], blocks[1::2], strict=True):
+        done = subprocess.run(
+            [sys.executable, "-c", code.text],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert done.returncode == 0, done.stderr
+        assert NUMBER.sub("", done.stdout) == NUMBER.sub("", shown.text)
+        printed, said = (list(map(float, NUMBER.findall(text))) for text in (done.stdout, shown.text))
+        assert printed == pytest.approx(said, rel=0.02)
+    picture = (tmp_path / "label-maturity.png").read_bytes()
+    assert picture[:24] == (CLONE / "docs" / "pictures" / "label-maturity.png").read_bytes()[:24]  # format and size
+
+
+# What follows happens in time: the file as it was known at the end of each month, a part of its bookings.
+
+EVERY = 4
+MONTHS = hotel_cancellation.time.keys("2015-07", "2015-12")
+LATER = date(2016, 11, 1)
+SMALL = {"expectations": (), "windows": Windows(train=4, validation=1, test=1)}
+LEAKY = with_features(*BARRED, **SMALL)
+
+
+@pytest.fixture(scope="module")
+def delivered(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DatedHouse, pl.DataFrame]]:
+    """Six months, each landed when it ended with what was known then, under a declaration with every barred column."""
+    rows = bookings(real_data / "hotel_bookings", every=EVERY)
+    root = tmp_path_factory.mktemp("delivered")
+    with open_house(root / "home", pipeline=LEAKY, HOTEL_CANCELLATION_SOURCE=str(root / "source")) as opened:
+        first = DatedHouse(
+            home=opened.home,
+            instance=opened.instance,
+            pipeline=LEAKY,
+            environment=opened.environment,
+            day=date(2015, 8, 1),
+        )
+        ends = {month: LEAKY.time.window(month).end.date() for month in MONTHS}
+        for month, day in ends.items():
+            deliver(known_on(rows, day), root / "source")
+            assert replace(first, day=day).run(*TABLES, keys=("2015-07", month)).success
+        yield replace(first, day=ends[MONTHS[-1]]), rows
+
+
+def revisions(house: House) -> dict[tuple[str, str], int]:
+    """By table and partition: how often it has changed."""
+    tables = {name: house.tables.records(house.pipeline, name) for name in TABLES}
+    return {(name, key): record.revision for name, records in tables.items() for key, record in records.items()}
+
+
+def test_an_arrival_touches_only_the_partitions_whose_outcomes_it_brings(
+    delivered: tuple[DatedHouse, pl.DataFrame],
+) -> None:
+    house, rows = delivered
+    before, source = revisions(house), house.sources.folder(LEAKY)
+    signatures = house.sources.signatures(LEAKY, MONTHS)
+    late = rows.filter(pl.col("booked") < house.day, pl.col("status") >= house.day).sort("status").tail(1)
+    month = late["booked"].dt.strftime("%Y-%m").item()
+
+    known = known_on(rows, house.day)
+    resolved = rows.filter(pl.col("booked") < house.day)["status"] == late["status"].item()
+    arrived = rows.filter(pl.col("booked") < house.day).drop("booked", "status")
+    rowwise = pl.when(resolved).then(arrived.to_struct()).otherwise(known.to_struct())
+    deliver(known.select(rowwise.alias("row")).unnest("row"), source)
+    touched = {key for key, seen in house.sources.signatures(LEAKY, MONTHS).items() if seen != signatures[key]}
+    run = house.run(*TABLES, keys=(MONTHS[0], MONTHS[-1]))
+
+    assert run.success
+    expected = set(rows.filter(pl.col("booked") < house.day).filter(resolved)["booked"].dt.strftime("%Y-%m"))
+    assert month in expected
+    assert touched == expected != set(MONTHS)
+    after = revisions(house)
+    changed = {(name, key) for name, key in after if after[name, key] != before[name, key]}
+    assert changed == {(name, key) for name in TABLES for key in expected}
+
+
+def test_a_training_set_of_the_past_stays_what_it_was_and_every_barred_column_is_caught(
+    delivered: tuple[DatedHouse, pl.DataFrame],
+) -> None:
+    house, rows = delivered
+    patient = replace(LEAKY, windows=Windows(train=2, validation=1, test=1))
+    naive = collect_training_set(house.tables, patient, "2015-12", mature=False).training_set.content_hash
+
+    deliver(known_on(rows, LATER), house.sources.folder(LEAKY))
+    assert replace(house, day=LATER).run(*TABLES, keys=(MONTHS[0], MONTHS[-1])).success
+
+    again = collect_training_set(house.tables, patient, "2015-12", mature=False).training_set.content_hash
+    assert again == naive
+    collected = collect_training_set(house.tables, LEAKY, "2016-10")
+    assert list(collected.keys.all) == MONTHS
+    report = audit_training_set(house.tables, LEAKY, collected)
+    assert report.deliveries == len(MONTHS)
+    assert report.missed == ()
+    assert {leak.name for leak in report.leaks} == {expression.meta.output_name() for expression in BARRED}
