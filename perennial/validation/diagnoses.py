@@ -165,6 +165,16 @@ def _is_explained(culprit: Culprit, named: Sequence[Culprit], single: Sequence[C
     return culprit.column in of and culprit.statistic in QUANTILES
 
 
+def unremarkable(comparison: Comparison, scores: Scores) -> tuple[Culprit, ...]:
+    """What to show of a partition that passes: rows, the middle and the end of its last column, the most surprising."""
+    last = [*comparison.judged][-1]
+    shown = [Name(column="", statistic="rows"), *(Name(column=last, statistic=q) for q in ("p50", "p95"))]
+    at = {comparison.panel.names[int(place)]: number for number, place in enumerate(scores.places)}
+    numbers = [at[name] for name in shown if name in at]
+    numbers += [n for n in (-scores.surprise).argsort().tolist() if n not in numbers][: 6 - len(numbers)]
+    return tuple(_told(comparison.panel, scores, number, "", "pass") for number in numbers)
+
+
 def _surprising(scores: Scores) -> Iterator[int]:
     yield from (int(number) for number in (scores.surprise > 1).nonzero()[0])
 
@@ -176,7 +186,7 @@ def _single(panel: Panel, scores: Scores, number: int, judged: Mapping[str, Watc
     if found < expected and name.statistic in RISES_ONLY:
         return None
     family = OF_STATISTIC.get(name.statistic, "distribution" if name.statistic not in MOMENTS else "mix")
-    effect, effect_unit = _effect(name, found, expected, float(scores.unit[number]))
+    effect, _ = _effect(name, found, expected, float(scores.unit[number]))
     if family == "distribution" and abs(effect) >= IMPLAUSIBLE:
         family = "validity"
     if name.statistic == "distinct" and effect < -COLLAPSED:
@@ -184,18 +194,26 @@ def _single(panel: Panel, scores: Scores, number: int, judged: Mapping[str, Watc
     least = LEAST[family]
     if abs(effect) < (LEAST["distribution"].notable if name.statistic in MOMENTS else least.notable):
         return None
+    return _told(panel, scores, number, family, _level(name, family, effect, judged))
+
+
+def _told(panel: Panel, scores: Scores, number: int, family: str, level: Verdict) -> Culprit:
+    name = panel.names[int(scores.places[number])]
+    found, expected = float(scores.found[number]), float(scores.expected[number])
+    low, high = float(scores.low[number]), float(scores.high[number])
+    effect, effect_unit = _effect(name, found, expected, float(scores.unit[number]))
     return Culprit(
         family=family,
-        level=_level(name, family, effect, judged),
+        level=level,
         column=name.column,
         statistic=name.statistic + (f" {name.item}" if name.item else ""),
         found=found,
         expected=expected,
-        low=float(scores.low[number]),
-        high=float(scores.high[number]),
+        low=low,
+        high=high,
         effect=effect,
         effect_unit=effect_unit,
-        reason=_reason(name, found, float(scores.low[number]), float(scores.high[number])),
+        reason=_reason(name, found, low, high),
     )
 
 

@@ -39,7 +39,7 @@ def season_picture(panel: Panel, judgement: Judgement, pipeline: Pipeline) -> by
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    drawn = _drawn(panel, judgement, pipeline)
+    drawn = _drawn(panel, judgement)
     down = -(-len(drawn) // ACROSS) or 1
     said = textwrap.wrap(judgement.reason, 128)[:2]
     head = 0.42 + 0.17 * len(said)
@@ -67,8 +67,8 @@ def season_picture(panel: Panel, judgement: Judgement, pipeline: Pipeline) -> by
     return picture.getvalue()
 
 
-def _drawn(panel: Panel, judgement: Judgement, pipeline: Pipeline) -> list[Culprit]:
-    """The culprits that can be drawn, one of a column and family before its second; the usual suspects if none."""
+def _drawn(panel: Panel, judgement: Judgement) -> list[Culprit]:
+    """The culprits that can be drawn, one of a column and family first; if none, what is within its range."""
     found: list[Culprit] = []
     later: list[Culprit] = []
     seen: set[tuple[str, str]] = set()
@@ -78,18 +78,7 @@ def _drawn(panel: Panel, judgement: Judgement, pipeline: Pipeline) -> list[Culpr
             seen.add((culprit.column, culprit.family))
     if found:
         return [*found, *later][:PANELS]
-    usual = [Name(column="", statistic="rows")]
-    fed = (*pipeline.request_columns, pipeline.label.name)
-    usual += [name for name in panel.names if name.statistic == "p50" and name.column in fed]
-    return [_plain(name) for name in usual if name in panel.place][:ACROSS]
-
-
-def _plain(name: Name) -> Culprit:
-    nothing = float("nan")
-    return Culprit(
-        family="", level="pass", column=name.column, statistic=name.statistic, found=nothing, expected=nothing,
-        low=nothing, high=nothing, effect=0.0, effect_unit="", reason="",
-    )  # fmt: skip
+    return list(judgement.unremarkable)
 
 
 def _name(culprit: Culprit) -> Name:

@@ -84,6 +84,8 @@ class Judgement:
     reason: str
     culprits: tuple[Culprit, ...] = ()
     """The worst first."""
+    unremarkable: tuple[Culprit, ...] = ()
+    """What to show of one that passes: statistics within their range."""
     history: tuple[str, ...] = ()
     """The partitions that it was held against, oldest first."""
     statistics: int = 0
@@ -140,7 +142,7 @@ def judge(
     import numpy as np
 
     from perennial.validation.baseline import Comparison, score
-    from perennial.validation.diagnoses import diagnose
+    from perennial.validation.diagnoses import diagnose, unremarkable
 
     comparison = Comparison(
         panel=panel,
@@ -158,6 +160,7 @@ def judge(
         verdict=verdict,
         reason=_said(culprits, len(before)),
         culprits=culprits,
+        unremarkable=() if culprits else unremarkable(comparison, scores),
         history=tuple(before),
         statistics=len(places),
     )
