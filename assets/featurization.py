@@ -6,11 +6,12 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from assets.describe import head, rounded, row_counts
+from assets.describe import head, rounded, row_counts, table
 from assets.partitioning import known_aggregates
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
-from perennial.featurization.description import default_shares, describe_aggregate
+from perennial.featurization.catalogue import catalogue_of, rows_of
+from perennial.featurization.description import default_shares
 from perennial.featurization.expressions import featurize_rows
 from perennial.featurization.lineage import obstacle
 from perennial.stores.aggregates import with_aggregates
@@ -29,7 +30,7 @@ def build_features(pipeline: Pipeline) -> dg.AssetsDefinition:
         stage="featurization",
         deps=["accepted", *known_aggregates(pipeline)],
         description="The declared features of each accepted row, by the expressions that the bundle will carry.",
-        metadata={"features": dg.MetadataValue.md(catalogue(pipeline))},
+        metadata={"features": table(rows_of(catalogue_of(pipeline)))},
     )
     def features(
         context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]
@@ -88,11 +89,3 @@ def _in_sight(
         if problem:
             run.block(key, problem)
     return seen, [key for key in revisions if not problems[key]]
-
-
-def catalogue(pipeline: Pipeline) -> str:
-    """The declared features as a table: name, kind, definition."""
-    rolling = {aggregate.name: describe_aggregate(aggregate) for aggregate in pipeline.checked_aggregates}
-    told = {feature.name: rolling.get(feature.name, str(feature.expression)) for feature in pipeline.checked_features}
-    lines = [f"| {feature.name} | {feature.kind} | `{told[feature.name]}` |" for feature in pipeline.checked_features]
-    return "\n".join(["| feature | kind | definition |", "|---|---|---|", *lines])

@@ -1,0 +1,67 @@
+"""Aggregates: four rolling aggregates of twelve real taxi months as known at each trip, beside plain Polars."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks.homes import prepare_home
+from benchmarks.months import real_months
+from benchmarks.processes import run_process
+from benchmarks.rows import Row
+from perennial.settings import home_at
+
+REPEATS = 3
+LIMIT = 3.0
+ONE_MORE = 2.0
+"""Times a twelfth; a month's window reaches into the one before."""
+
+
+def run(first: str = "2023-01", last: str = "2023-12", *, before: str = "2023-11", repeats: int = REPEATS) -> list[Row]:
+    """Seconds of the work alone on either side, and of one month more over those of all."""
+    with tempfile.TemporaryDirectory() as folder:
+        template, plain = Path(folder) / "template", Path(folder) / "plain"
+        plain.mkdir()
+        environment = prepare_home(template) | {"TAXI_ETA_SOURCE": str(real_months())}
+        run_process("-m", "benchmarks.rolling", "prepare", str(plain), first, last, environment=environment)
+        sides: dict[str, list[float]] = {"ours": [], "plain": [], "one more": []}
+        for repeat in range(repeats):
+            expected = run_process("-m", "benchmarks.plain.aggregates", str(plain), first, last).answer
+            ours = _measure(template, Path(folder) / f"all{repeat}", [(first, last)], environment)
+            more = _measure(template, Path(folder) / f"more{repeat}", [(first, before), (last, last)], environment)
+            if ours["sums"] != expected["sums"]:
+                raise RuntimeError(f"the joined columns add up to {ours['sums']}, by plain Polars {expected['sums']}")
+            for name, answer in (("ours", ours), ("plain", expected), ("one more", more)):
+                sides[name].append(answer["seconds"])
+    whole, alone, month = (min(sides[name]) for name in ("ours", "plain", "one more"))
+    ratio, share = whole / alone, 12 * month / whole
+    return [
+        Row(
+            name="aggregates of twelve taxi months: time over plain",
+            value=ratio,
+            limit=LIMIT,
+            ok=ratio <= LIMIT,
+            detail=f"{whole:.2f} s beside {alone:.2f} s",
+        ),
+        Row(
+            name="aggregates of one month more: time over a twelfth",
+            value=share,
+            limit=ONE_MORE,
+            ok=share <= ONE_MORE,
+            detail=f"{month:.2f} s beside {whole:.2f} s for twelve",
+        ),
+    ]
+
+
+def _measure(
+    template: Path, root: Path, runs: list[tuple[str, str]], environment: Mapping[str, str]
+) -> dict[str, float]:
+    """The answer of the last of `runs`, one after the other in a copy of the home."""
+    shutil.copytree(template, root, symlinks=True)
+    home = dict(environment) | home_at(root).environment
+    answers = [run_process("-m", "benchmarks.rolling", "run", *span, environment=home).answer for span in runs]
+    shutil.rmtree(root)
+    answer: dict[str, float] = answers[-1]
+    return answer

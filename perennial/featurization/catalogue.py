@@ -1,0 +1,167 @@
+"""Catalogue: every feature of a pipeline with its meaning, its origin, its owner and where it is used."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from perennial.featurization.aggregates import Aggregate
+from perennial.featurization.description import describe_aggregate
+
+if TYPE_CHECKING:
+    from perennial.declaration import Pipeline
+    from perennial.featurization.expressions import Feature, FeatureKind
+    from perennial.training.candidates.base import Candidate
+
+TITLE = """# Features
+
+Every feature that the pipelines declare. This page is made by `perennial catalogue --write`; the same table
+stands in the Dagster UI with the asset `features` of each pipeline.
+
+*version* changes with the definition · *window* the days before, of an aggregate · *default* for an entity that
+was not seen in them · *personal* reads a column tagged as personal data · *used by* the candidates that see it
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What the catalogue says of one feature."""
+
+    name: str
+    kind: FeatureKind
+    definition: str
+    version: str
+    """First eight characters of the sha256 of its definition."""
+    owner: str
+    sources: tuple[str, ...]
+    """Declared columns that it is computed from, directly or through aggregates."""
+    window: int | None
+    """Days, of an aggregate."""
+    default: float | None
+    personal: bool
+    """Whether it is computed from personal data."""
+    used_by: tuple[str, ...]
+    importance: float | None = None
+    """How much a model leans on it, where that was measured."""
+    cost: float | None = None
+    """Microseconds a row to compute, where that was measured."""
+
+
+def catalogue_of(
+    pipeline: Pipeline,
+    *,
+    importance: Mapping[str, float] | None = None,
+    cost: Mapping[str, float] | None = None,
+) -> tuple[Entry, ...]:
+    """One entry a feature, in the order in which the model sees them."""
+    rolling = {aggregate.name: aggregate for aggregate in pipeline.checked_aggregates}
+    measured = (importance or {}, cost or {})
+    return tuple(_entry(pipeline, feature, rolling, *measured) for feature in pipeline.checked_features)
+
+
+def rows_of(entries: Iterable[Entry]) -> Iterator[dict[str, Any]]:
+    """The entries as rows of a table; columns that say nothing of any feature are left out."""
+    listed = [
+        {
+            "feature": entry.name,
+            "kind": entry.kind,
+            "definition": f"`{entry.definition}`",
+            "version": f"`{entry.version}`",
+            "owner": entry.owner,
+            "sources": ", ".join(entry.sources),
+            "window": f"{entry.window} days" if entry.window else None,
+            "default": entry.default,
+            "personal": "yes" if entry.personal else None,
+            "used by": ", ".join(entry.used_by),
+            "importance": entry.importance,
+            "µs a row": entry.cost,
+        }
+        for entry in entries
+    ]
+    told = [name for name in listed[0] if any(row[name] not in (None, "") for row in listed)] if listed else []
+    for row in listed:
+        yield {name: row[name] for name in told}
+
+
+def page_of(pipelines: Iterable[Pipeline]) -> str:
+    """The catalogue of all `pipelines` as a page of the documentation."""
+    return TITLE + "".join(f"\n## {pipeline.name}\n\n{_markdown(pipeline)}\n" for pipeline in pipelines)
+
+
+def _entry(
+    pipeline: Pipeline,
+    feature: Feature,
+    rolling: Mapping[str, Aggregate],
+    importance: Mapping[str, float],
+    cost: Mapping[str, float],
+) -> Entry:
+    aggregate = rolling.get(feature.name)
+    roots = feature.expression.meta.root_names()
+    sources = tuple(dict.fromkeys(name for root in roots for name in _sources(root, rolling)))
+    return Entry(
+        name=feature.name,
+        kind=feature.kind,
+        definition=describe_aggregate(aggregate) if aggregate else shown(str(feature.expression)),
+        version=_version(feature, [rolling[root] for root in roots if root in rolling]),
+        owner=pipeline.rules.feature_owners.get(feature.name, pipeline.owner),
+        sources=sources,
+        window=aggregate.days if aggregate else None,
+        default=aggregate.default if aggregate else None,
+        personal=any(pipeline.schema.columns[name].pii for name in sources),
+        used_by=tuple(candidate.name for candidate in pipeline.candidates if _sees(candidate, feature.name)),
+        importance=importance.get(feature.name),
+        cost=cost.get(feature.name),
+    )
+
+
+def shown(expression: str) -> str:
+    """An expression as Polars prints it, without the brackets that a person does not need.
+
+    >>> shown('[(col("a")) + (col("b").log1p())]')
+    'a + b.log1p()'
+    """
+    text = re.sub(r'col\("([^"]+)"\)', r"\1", expression)
+    text = re.sub(r"dyn (?:int|float): ", "", text)
+    text = re.sub(r"(?<!\w)\(([^()\[\]]*(?:\([^()]*\)[^()\[\]]*)*)\)", r"\1", text)
+    text = text.replace("strict_cast", "cast")
+    text = re.sub(r'\.alias\("[^"]*"\)$', "", text)
+    return text[1:-1] if re.fullmatch(r"\[[^\[\]]*\]", text) else text
+
+
+def _sources(root: str, rolling: Mapping[str, Aggregate]) -> tuple[str, ...]:
+    aggregate = rolling.get(root)
+    if aggregate is None:
+        return (root,)
+    return (*aggregate.by, *(aggregate.expression.meta.root_names() if aggregate.expression is not None else ()))
+
+
+def _version(feature: Feature, aggregates: Iterable[Aggregate]) -> str:
+    """Of the stored expression and of the aggregates that it reads."""
+    parts = [feature.stored]
+    for a in aggregates:
+        stored = a.expression.meta.serialize(format="json") if a.expression is not None else None
+        parts.append(json.dumps([a.by, a.how, a.days, a.default, stored]))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
+
+
+def _sees(candidate: Candidate, feature: str) -> bool:
+    """Whether `candidate` learns from `feature`: a median only from its own, others from all but what they ignore."""
+    ignored = getattr(candidate, "ignore", None)
+    return feature not in ignored if ignored is not None else feature in candidate.needs or not candidate.needs
+
+
+def _markdown(pipeline: Pipeline) -> str:
+    rows = list(rows_of(catalogue_of(pipeline)))
+    head = list(rows[0])
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(_cell(row[name]) for name in head) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return text.replace("|", "\\|").replace("\n", " ")
