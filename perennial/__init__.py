@@ -32,7 +32,7 @@ from perennial.policies import (
     Windows,
 )
 from perennial.schema import Column, Schema
-from perennial.sources import Csv, Files, Pushed, env
+from perennial.sources import Csv, Files, JsonLines, Parquet, Pushed, Sql, env
 from perennial.time import Daily, Hourly, Monthly, days, hours
 from perennial.training.candidates.base_rate import BaseRate
 from perennial.training.candidates.gradient_boosting import GradientBoosting
@@ -80,6 +80,7 @@ __all__ = [
     "ShareOfDecisions",
     "ShareWithin",
     "Slice",
+    "Sql",
     "Windows",
     "col",
     "concat_str",

@@ -22,7 +22,7 @@ from perennial.labels.labelling import Label
 from perennial.objective import Objective
 from perennial.policies import Gates, Late, LeakageAudit, Monitoring, Retraining, Rules, Slice, Windows
 from perennial.schema import Schema
-from perennial.sources import Files
+from perennial.sources import Source
 from perennial.time import Calendar, Daily, Hourly, Monthly
 from perennial.training.candidates.base import Candidate
 from perennial.validation.expectations import Expectation, time_rules
@@ -40,7 +40,7 @@ class Pipeline:
     name: str
     owner: str
     objective: Objective
-    source: Files
+    source: Source
     time: Calendar
     key: Sequence[str]
     """What identifies a row: corrections, labels and served predictions meet on it."""

@@ -46,6 +46,29 @@ Format = Parquet | Csv | JsonLines
 
 
 @dataclass(frozen=True, slots=True)
+class Sql:
+    """Rows of a database: a table, or a query that selects them. A partition is what its event time says.
+
+    A partition counts as changed when its number of rows or its newest `changed` differs. Addresses are
+    SQLAlchemy's, such as `postgresql+psycopg://host/database` and `sqlite:///file.db`.
+    """
+
+    rows: str
+    """Name of a table, `schema.table`, or a `SELECT`."""
+    url: env | str
+    _: KW_ONLY
+    changed: str
+    """Column that grows with every change of a row: a time of change, or a sequence."""
+    licence: str = "unknown"
+    simulated_by: None = None
+
+    @property
+    def reading(self) -> tuple[object, ...]:
+        """What decides, beside the content, which rows come out of it."""
+        return (self.rows,)
+
+
+@dataclass(frozen=True, slots=True)
 class Files:
     """Files found by a pattern such as `{root}/orders_{partition:%Y-%m-%d}.parquet`, one a partition.
 
@@ -95,3 +118,7 @@ class Pushed:
     def reading(self) -> tuple[object, ...]:
         """What decides, beside the content, which rows come out of it."""
         return ()
+
+
+Source = Files | Sql | Pushed
+"""Everything that a pipeline may declare as its source."""

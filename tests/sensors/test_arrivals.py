@@ -180,7 +180,8 @@ def test_a_source_whose_folder_is_not_there_says_so(world: World) -> None:
 
 def test_a_source_on_another_machine_is_looked_at_less_often(world: World) -> None:
     away = Files("http://127.0.0.1:9/{partition:%Y-%m-%d}.parquet")
-    sensor = build_arrivals(replace(world.pipeline, source=away))
+    time = replace(world.pipeline.time, start="2024-01-30")
+    sensor = build_arrivals(replace(world.pipeline, source=away, time=time))
 
     first, second = (world.tick(sensor, cursor=cursor) for cursor in (None, NOW.isoformat()))
 

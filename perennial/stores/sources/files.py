@@ -15,7 +15,7 @@ from perennial.ingestion.landing import Arrival
 from perennial.sources import Files
 from perennial.stores.sources.content import Content, NoRoom
 from perennial.stores.sources.formats import read_rows
-from perennial.stores.sources.split import Split, open_split
+from perennial.stores.sources.split import Split, WholeFile, open_split
 
 WHOLE = ""
 """Key of the one file that holds every partition."""
@@ -35,24 +35,25 @@ class Transport(Protocol):
 class FileReader:
     """Reads partitions of files."""
 
+    source: Files
     transport: Transport
     root: str
     spool: Path
 
-    def location(self, pipeline: Pipeline, source: Files, partition: str) -> str:
+    def location(self, pipeline: Pipeline, partition: str) -> str:
         """Path or address of the file that holds `partition`."""
         start = datetime.strptime(partition, pipeline.time.key_format)  # noqa: DTZ007 - formats a name
-        return source.pattern.format(root=self.root, partition=start)
+        return self.source.pattern.format(root=self.root, partition=start)
 
-    def read(self, pipeline: Pipeline, source: Files, partition: str, *, fetched_at: datetime) -> Arrival:
+    def read(self, pipeline: Pipeline, partition: str, *, fetched_at: datetime) -> Arrival:
         """The partition as its file holds it now. Raises SourceError when there is none that can be read."""
         where = f"{pipeline.name} {partition}"
-        if source.is_whole:
-            return self._part(pipeline, source, partition, fetched_at=fetched_at)
+        if self.source.is_whole:
+            return self._part(pipeline, partition, fetched_at=fetched_at)
         with self._room(where):
-            content = self.transport.fetch(self.location(pipeline, source, partition), where=where)
+            content = self.transport.fetch(self.location(pipeline, partition), where=where)
             try:
-                found = read_rows(content, source, spool=self.spool, where=where)
+                found = read_rows(content, self.source, spool=self.spool, where=where)
             except SourceError as error:
                 error.signature = content.signature
                 raise
@@ -67,17 +68,17 @@ class FileReader:
             fetched_at=fetched_at,
         )
 
-    def signatures(self, pipeline: Pipeline, source: Files, partitions: list[str]) -> dict[str, str]:
+    def signatures(self, pipeline: Pipeline, partitions: list[str]) -> dict[str, str]:
         """The signature of each of `partitions` that is there now. Raises SourceError for an unreachable source."""
-        if source.is_whole:
-            parts = self._split(pipeline, source, where=pipeline.name).parts
+        if self.source.is_whole:
+            parts = self._split(pipeline, where=pipeline.name).parts
             return {key: parts[key].content_hash for key in partitions if key in parts}
-        locations = {key: self.location(pipeline, source, key) for key in partitions}
+        locations = {key: self.location(pipeline, key) for key in partitions}
         return self.transport.signatures(locations, where=pipeline.name)
 
-    def _part(self, pipeline: Pipeline, source: Files, partition: str, *, fetched_at: datetime) -> Arrival:
+    def _part(self, pipeline: Pipeline, partition: str, *, fetched_at: datetime) -> Arrival:
         where = f"{pipeline.name} {partition}"
-        split = self._split(pipeline, source, where=where)
+        split = self._split(pipeline, where=where)
         if partition not in split.parts:
             raise SourceError(
                 f"no row of {split.uri} lies in the partition",
@@ -98,16 +99,15 @@ class FileReader:
             fetched_at=fetched_at,
         )
 
-    def _split(self, pipeline: Pipeline, source: Files, *, where: str) -> Split:
-        location = self.location(pipeline, source, pipeline.time.start)
+    def _split(self, pipeline: Pipeline, *, where: str) -> Split:
+        location = self.location(pipeline, pipeline.time.start)
         signature = self.transport.signatures({WHOLE: location}, where=where).get(WHOLE, "")
         with self._room(where):
             return open_split(
                 pipeline,
-                location,
+                WholeFile(source=self.source, location=location, spool=self.spool),
                 signature,
                 lambda: self.transport.fetch(location, where=where),
-                spool=self.spool,
                 where=where,
             )
 

@@ -21,12 +21,22 @@ from perennial.content import content_hash
 from perennial.declaration import Pipeline
 from perennial.errors import SchemaSkew, SourceError
 from perennial.schema import declared_column
+from perennial.sources import Files
 from perennial.stores.sources.content import Content
 from perennial.stores.sources.formats import Rows, read_rows
 
 KEY = "__partition"
 KEPT = 2
 """Cuts of one source kept on disk: the newest, and the one that a run may be reading."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeFile:
+    """One file that holds every partition, and where its cuts are kept."""
+
+    source: Files
+    location: str
+    spool: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,22 +66,22 @@ class Split:
 
 
 def open_split(
-    pipeline: Pipeline, location: str, signature: str, fetch: Callable[[], Content], *, spool: Path, where: str
+    pipeline: Pipeline, file: WholeFile, signature: str, fetch: Callable[[], Content], *, where: str
 ) -> Split:
-    """The cut of the file at `location` that has `signature` now, made by reading what `fetch` gives if it is new."""
-    shelf = spool / pipeline.name
-    folder = shelf / _name(pipeline, location, signature)
+    """The cut of `file`, which has `signature` now, made by reading what `fetch` gives if it is new."""
+    shelf = file.spool / pipeline.name
+    folder = shelf / _name(pipeline, file.location, signature)
     kept = _kept(folder)
     if kept is not None:
         return kept
     content = fetch()
     try:
-        split = _cut(pipeline, content, shelf=shelf, spool=spool, where=where)
+        split = _cut(pipeline, file, content, where=where)
     except SourceError as error:
         error.signature = content.signature
         raise
     if content.signature != signature:
-        folder = shelf / _name(pipeline, location, content.signature)
+        folder = shelf / _name(pipeline, file.location, content.signature)
     return _keep(split, folder)
 
 
@@ -88,14 +98,15 @@ def _kept(folder: Path) -> Split | None:
     return Split(folder=folder, **index | {"parts": {key: Part(**part) for key, part in index["parts"].items()}})
 
 
-def _cut(pipeline: Pipeline, content: Content, *, shelf: Path, spool: Path, where: str) -> Split:
+def _cut(pipeline: Pipeline, file: WholeFile, content: Content, *, where: str) -> Split:
     """Write the file's rows, sorted by partition, to a folder beside the final one."""
-    rows = read_rows(content, pipeline.source, spool=spool, where=where)
+    rows = read_rows(content, file.source, spool=file.spool, where=where)
     keyed = rows.frame.with_columns(_keys(pipeline, rows, where=where)).sort(KEY, maintain_order=True)
     parts, offset = {}, 0
     for (key,), part in keyed.partition_by(KEY, as_dict=True, maintain_order=True).items():
         parts[str(key)] = Part(offset=offset, rows=part.height, content_hash=content_hash(part, leave_out=[KEY]))
         offset += part.height
+    shelf = file.spool / pipeline.name
     shelf.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".cutting-", dir=shelf))
     split = Split(

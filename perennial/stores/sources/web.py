@@ -35,7 +35,7 @@ class Patience:
 
     tries: int = 5
     """In a row without a byte of progress."""
-    looks: int = 3
+    looks: int = 2
     """Tries of one look at whether a file is new."""
     first_wait: timedelta = timedelta(seconds=0.5)
     """Doubled from try to try."""
@@ -90,7 +90,11 @@ class Web:
         """What the server says of each of `locations` that is there. Raises SourceError when it cannot be asked."""
         with self._client() as client, ThreadPoolExecutor(max_workers=8) as pool:
             asked = {key: pool.submit(self._look, client, one, where=where) for key, one in locations.items()}
-            found = {key: answer.result() for key, answer in asked.items()}
+            try:
+                found = {key: answer.result() for key, answer in asked.items()}
+            except SourceError:
+                pool.shutdown(cancel_futures=True)  # one that cannot be asked speaks for all
+                raise
         return {key: seen.signature for key, seen in found.items() if seen is not None}
 
     def _part(self, location: str) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from perennial.stores.sources import Sources, bucket
 from perennial.stores.sources.bucket import Bucket
 from perennial.stores.sources.content import Content, Readable, take
 from pipelines.delivery_eta import delivery_eta
+from tests.perennial.stores.sources.placing import placed
 
 WHERE = "delivery_eta 2024-01-05"
 FOLDER = "s3://orders/of the day/"
@@ -87,7 +87,7 @@ def test_a_pipeline_reads_its_days_from_a_bucket_by_configuration_alone(store: S
     assert arrival.frame.equals(table)
     assert (arrival.uri, arrival.size) == (location, file.stat().st_size)
     assert sources.signatures(delivery_eta, ["2024-03-01", "2024-03-02"]) == {"2024-03-01": arrival.signature}
-    whole = replace(delivery_eta, source=replace(delivery_eta.source, pattern=location.replace(FOLDER, "{root}/")))
+    whole = placed(delivery_eta, pattern=location.replace(FOLDER, "{root}/"))
     with pytest.raises(SourceError, match="'ordered_at' is missing"):
         sources.signatures(whole, ["2024-03-01"])
 

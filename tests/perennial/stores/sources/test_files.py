@@ -18,6 +18,7 @@ from perennial.stores.sources import Sources, content
 from perennial.stores.sources import folder as folders
 from pipelines.delivery_eta import delivery_eta
 from pipelines.taxi_eta import taxi_eta
+from tests.perennial.stores.sources.placing import placed
 
 AT = datetime(2024, 2, 1, 12, tzinfo=UTC)
 ROWS = pl.DataFrame({"order_id": ["a", "b"]})
@@ -55,7 +56,7 @@ def test_a_root_has_a_default_or_must_be_set(tmp_path: Path) -> None:
     bare = Sources(home=tmp_path, environment={})
 
     assert bare.folder(delivery_eta) == tmp_path / "world" / "delivery_eta"
-    unset = replace(taxi_eta, source=replace(taxi_eta.source, root=env("TAXI_ETA_SOURCE")))
+    unset = placed(taxi_eta, root=env("TAXI_ETA_SOURCE"))
     message = failure(bare, "2023-02", unset)
     for word in ("taxi_eta", "not configured", "TAXI_ETA_SOURCE", "set TAXI_ETA_SOURCE=/path"):
         assert word in message
@@ -72,7 +73,7 @@ def test_the_taxi_months_come_from_their_publisher_unless_a_folder_is_set(source
 
 
 def test_a_scheme_that_nothing_here_reads_is_named(tmp_path: Path) -> None:
-    away = replace(delivery_eta, source=replace(delivery_eta.source, root="ftp://host/orders"))
+    away = placed(delivery_eta, root="ftp://host/orders")
 
     message = failure(Sources(home=tmp_path, environment={}), "2024-01-05", away)
 
@@ -166,9 +167,9 @@ def test_a_signature_changes_with_the_file_and_reads_no_content(sources: Sources
 
 
 def test_a_root_may_be_a_plain_folder(tmp_path: Path) -> None:
-    placed = replace(delivery_eta, source=replace(delivery_eta.source, root=str(tmp_path / "here")))
+    pipeline = placed(delivery_eta, root=str(tmp_path / "here"))
 
-    path = Sources(home=tmp_path, environment={}).path(placed, "2024-01-05")
+    path = Sources(home=tmp_path, environment={}).path(pipeline, "2024-01-05")
 
     assert path == tmp_path / "here" / "orders_2024-01-05.parquet"
 

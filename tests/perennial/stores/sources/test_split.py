@@ -17,6 +17,7 @@ from perennial.sources import Csv
 from perennial.stores.sources import Sources, split
 from perennial.stores.sources.content import Content
 from perennial.stores.sources.formats import Rows, read_rows
+from tests.perennial.stores.sources.placing import placed
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 MONTHS = ["2016-01", "2016-02", "2016-03"]
@@ -58,7 +59,7 @@ class World:
         self.file = folder / "in" / "bookings.csv"
         self.file.parent.mkdir()
         self.home = folder / "home"
-        self.pipeline = replace(PIPELINE, source=replace(PIPELINE.source, root=str(self.file.parent)))
+        self.pipeline = placed(PIPELINE, root=str(self.file.parent))
         self.write(BOOKINGS)
 
     def write(self, text: str) -> None:

@@ -220,5 +220,5 @@ def test_only_what_is_there_has_a_signature_and_it_changes_with_the_file(server:
     assert look() == {}
     server.faults = ["405"]
     assert look() == {"a": f'"three"|{len(BODY)}'}
-    server.faults = ["503", "503"]
+    server.faults = ["503"]
     assert look() == {"a": f'"three"|{len(BODY)}'}
