@@ -332,7 +332,7 @@ def test_a_maintenance_killed_at_any_moment_loses_nothing(care: LakeCare) -> Non
     held = care.tables.lakehouse.version(TABLE) or 0
     register(care, {"features": held})
     before, chance = hash_at(care, held), random.Random(5)
-    root = str(Path(care.tables.lakehouse.root).parent)
+    root, now = str(Path(care.tables.lakehouse.root).parent), before
     for number in range(6):
         scatter(care, "b", 12, revision=2 + number)
         now, version = hash_at(care), care.tables.lakehouse.version(TABLE) or 0
