@@ -1,6 +1,6 @@
 """Alarms: how often validation by history blocks days in which nothing is wrong, and which faults it finds.
 
-    python -m benchmarks.alarms          # writes build/alarms.md, the tables of docs/validation.md
+    python -m benchmarks.alarms          # writes build/alarms.md, and its tables into docs/validation.md
 
 The grid of faults and sizes lies in `benchmarks.faults`; the seeds here were never looked at while the
 thresholds were set.
@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
@@ -42,6 +43,8 @@ STRUCK = 8
 """Days of each world that every fault and size is tried on."""
 TABLES = CLONE / "build" / "alarms.md"
 BATCH = 64
+PAGE = CLONE / "docs" / "validation.md"
+BEGIN, END = "<!-- begin: python -m benchmarks.alarms -->", "<!-- end -->"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +203,14 @@ def _cell(verdicts: Counter[Verdict]) -> str:
     return " / ".join(str(verdicts[v]) for v in ("block", "retrain", "warn"))
 
 
+def refresh(page: Path, tables: str) -> None:
+    """Put the tables where `page` shows them."""
+    before, _, rest = page.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    page.write_text(f"{before}{BEGIN}\n{tables}{END}{after}")
+
+
 if __name__ == "__main__":
     for row in run():
         sys.stdout.write(f"{row.name}: {row.value} {row.detail}\n")
-    sys.stdout.write(TABLES.read_text())
+    refresh(PAGE, TABLES.read_text())

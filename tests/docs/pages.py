@@ -10,7 +10,8 @@ from pathlib import Path
 from perennial.settings import CLONE
 
 README = CLONE / "README.md"
-GUIDES = [CLONE / "docs" / name for name in ("http-api.md", "scientist.md", "on-call.md", "settings.md", "lake.md")]
+READ_IN_ORDER = ("http-api.md", "scientist.md", "on-call.md", "settings.md", "lake.md", "validation.md")
+GUIDES = [CLONE / "docs" / name for name in READ_IN_ORDER]
 """In the order in which a newcomer reads them: a page's commands may rest on those of the pages before."""
 DECISIONS = sorted((CLONE / "docs" / "decisions").glob("*.md"))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
