@@ -11,9 +11,10 @@ import polars as pl
 
 from perennial.errors import PerennialError
 from perennial.objective import Task
-from perennial.training.candidates.base import OUTPUT, Candidate, Fitted, LearningCurve, Rows
+from perennial.training.candidates.base import Candidate, Fitted, LearningCurve, Rows
 from perennial.training.candidates.graph import build_model, constant, node
 from perennial.training.candidates.perceptron import (
+    Answer,
     build_net,
     embeddings_of,
     forward,
@@ -130,36 +131,6 @@ class Inputs:
         columns = [codes(frame, name, known) for name, known in self.categories.items()]
         stacked = np.column_stack(columns) if columns else np.empty((frame.height, 0), dtype=np.int64)
         return tensor(self.scaling.apply(frame)), torch.from_numpy(stacked)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """How the net's output becomes a prediction: brought back to units of the label, or a probability."""
-
-    centre: float
-    spread: float
-    classifies: bool
-
-    def apply(self, output: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """The predictions, float64."""
-        import numpy as np
-        from scipy.special import expit
-
-        return np.asarray(expit(output)) if self.classifies else output * self.spread + self.centre
-
-    def nodes(self, output: str) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-        """The same as ONNX nodes that yield `prediction`, and the constants that they read."""
-        import numpy as np
-        from onnx import TensorProto
-
-        nodes = [node("Cast", [output], "answer", to=TensorProto.DOUBLE)]
-        constants = []
-        if self.classifies:
-            nodes.append(node("Sigmoid", ["answer"], "centred"))
-        else:
-            constants = [constant("spread", np.array(self.spread)), constant("centre", np.array(self.centre))]
-            nodes += [node("Mul", ["answer", "spread"], "spread_out"), node("Add", ["spread_out", "centre"], "centred")]
-        return [*nodes, node("Cast", ["centred"], OUTPUT, to=TensorProto.FLOAT)], constants
 
 
 @dataclass(kw_only=True)

@@ -6,14 +6,49 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from perennial.training.candidates.base import OUTPUT
+from perennial.training.candidates.graph import constant, node
 
 if TYPE_CHECKING:
     import numpy as np
+    import onnx
     import torch
 
 BLOCK = 65_536
 """Rows predicted at once, so that memory does not grow with the rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """How the net's output becomes a prediction: brought back to units of the label, or a probability."""
+
+    centre: float
+    spread: float
+    classifies: bool
+
+    def apply(self, output: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """The predictions, float64."""
+        import numpy as np
+        from scipy.special import expit
+
+        return np.asarray(expit(output)) if self.classifies else output * self.spread + self.centre
+
+    def nodes(self, output: str) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+        """The same as ONNX nodes that yield `prediction`, and the constants that they read."""
+        import numpy as np
+        from onnx import TensorProto
+
+        nodes = [node("Cast", [output], "answer", to=TensorProto.DOUBLE)]
+        constants = []
+        if self.classifies:
+            nodes.append(node("Sigmoid", ["answer"], "centred"))
+        else:
+            constants = [constant("spread", np.array(self.spread)), constant("centre", np.array(self.centre))]
+            nodes += [node("Mul", ["answer", "spread"], "spread_out"), node("Add", ["spread_out", "centre"], "centred")]
+        return [*nodes, node("Cast", ["centred"], OUTPUT, to=TensorProto.FLOAT)], constants
 
 
 @contextmanager
