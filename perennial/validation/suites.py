@@ -21,6 +21,7 @@ import polars as pl
 from perennial.errors import DeclarationError
 from perennial.time import Calendar
 from perennial.validation.expectations import Expectation
+from perennial.validation.screening import suspects
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 COMPLETE = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
 OUTSIDE = "seconds outside the partition"
 LATENESS = "seconds from the partition's end to known_at"
+_WINDOW = {"start": pl.Datetime("us"), "end": pl.Datetime("us"), "closed": pl.Datetime("us", "UTC")}
 _one_at_a_time = threading.Lock()
 
 
@@ -134,24 +136,27 @@ def measures(accepted: pl.DataFrame, counts: pl.DataFrame, declared: Sequence[Ex
 
 def partition_windows(partitions: pl.Series, calendar: Calendar) -> pl.DataFrame:
     """Wall-clock `start` and `end` of each of the `partitions` in the calendar's timezone; `closed`, its end in UTC."""
-    windows = [(key, *_wall_clock(key, calendar), calendar.window(key).end) for key in partitions.unique()]
-    wall, utc = pl.Datetime("us"), pl.Datetime("us", "UTC")
-    schema = {"partition": pl.String(), "start": wall, "end": wall, "closed": utc}
-    of_key = pl.DataFrame(windows, schema=schema, orient="row")
-    return pl.DataFrame({"partition": partitions}).join(of_key, on="partition", how="left", maintain_order="left")
+    runs = partitions.rle().struct.unnest()
+    of_key = {key: (*_wall_clock(key, calendar), calendar.window(key).end) for key in runs["value"].unique()}
+    found = pl.DataFrame([of_key[key] for key in runs["value"]], schema=_WINDOW, orient="row")
+    return found.select(pl.all().repeat_by(runs["len"]).explode()).with_columns(partition=partitions)
 
 
 def unexpected_rows(frame: pl.DataFrame, claims: Sequence[Claim]) -> list[np.ndarray]:
     """For each claim the row numbers of `frame` that fail it, found by one Great Expectations validation.
 
-    Raises DeclarationError for a claim that cannot be evaluated on its column.
+    It judges the rows that may fail (`perennial.validation.screening`); the others hold. Raises
+    DeclarationError for a claim that cannot be evaluated on its column.
     """
     import numpy as np
 
-    if not claims or not frame.height:
+    inputs = frame.select(_distinct(claims))
+    rows = suspects(inputs, claims)
+    if not len(rows):
         return [np.empty(0, dtype=np.int64) for _ in claims]
-    results = validate(frame, claims).results
-    return [np.unique(np.asarray(r.result["unexpected_index_list"], dtype=np.int64)) for r in results]
+    numbers = rows.to_numpy().astype(np.int64)
+    results = _validate(inputs if len(rows) == inputs.height else inputs[rows], claims, COMPLETE).results
+    return [numbers[np.unique(np.asarray(r.result["unexpected_index_list"], dtype=np.int64))] for r in results]
 
 
 def validate(frame: pl.DataFrame, claims: Sequence[Claim], result_format: Mapping[str, Any] = COMPLETE) -> Any:
@@ -160,6 +165,10 @@ def validate(frame: pl.DataFrame, claims: Sequence[Claim], result_format: Mappin
     Its `result_format` decides how many failing rows it names. Raises DeclarationError for a claim
     that cannot be evaluated on its column.
     """
+    return _validate(frame.select(_distinct(claims)), claims, result_format)
+
+
+def _validate(inputs: pl.DataFrame, claims: Sequence[Claim], result_format: Mapping[str, Any]) -> Any:
     gx, batch_definition = _great_expectations()
     import great_expectations.expectations as gxe
 
@@ -168,7 +177,7 @@ def validate(frame: pl.DataFrame, claims: Sequence[Claim], result_format: Mappin
         for position, claim in enumerate(claims)
     ]
     suite = gx.ExpectationSuite(name="claims", expectations=expectations)
-    data = _to_pandas(frame.select(_distinct(claims)))
+    data = _to_pandas(inputs)
     with _one_at_a_time:
         found = batch_definition.get_batch({"dataframe": data}).validate(suite, result_format=dict(result_format))
     found.results.sort(key=lambda result: result.expectation_config.meta["claim"])

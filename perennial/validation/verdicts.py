@@ -85,16 +85,13 @@ def split_rows(landed: pl.DataFrame, expectations: Sequence[Expectation], calend
     declared = [expectation for expectation in expectations if expectation.level == "row"]
     windows = partition_windows(landed["partition"], calendar)
     failing = unexpected_rows(landed, [row_claim(e, landed.schema, windows) for e in declared])
-    masks = [_mask(rows, landed.height) for rows in failing]
-    reasons = [
-        pl.when(mask).then(pl.lit(e.claim)) for e, mask in zip(declared, masks, strict=True) if e.severity == "block"
-    ]
-    reason = pl.concat_str(reasons, separator="; ", ignore_nulls=True) if reasons else pl.lit("")
-    marked = landed.with_columns(reason=reason)
+    blocking = {e.claim: rows for e, rows in zip(declared, failing, strict=True) if e.severity == "block"}
+    rows = _union(blocking.values())
+    marked = landed[rows].with_columns(reason=_reasons(rows, blocking))
     return Split(
-        accepted=marked.filter(pl.col("reason") == "").drop("reason"),
-        quarantined=marked.filter(pl.col("reason") != ""),
-        results=_row_results(landed, declared, masks),
+        accepted=landed.filter(~_mask(rows, landed.height)) if len(rows) else landed,
+        quarantined=marked,
+        results=_row_results(landed, declared, failing),
     )
 
 
@@ -112,6 +109,21 @@ def judge_partitions(
     }
 
 
+def _union(failing: Iterable[np.ndarray]) -> np.ndarray:
+    import numpy as np
+
+    return np.unique(np.concatenate([np.empty(0, dtype=np.int64), *failing]))
+
+
+def _reasons(rows: np.ndarray, blocking: Mapping[str, np.ndarray]) -> pl.Series:
+    """The claims that each of `rows` fails, in words."""
+    import numpy as np
+
+    words = [pl.when(pl.Series(np.isin(rows, failing))).then(pl.lit(claim)) for claim, failing in blocking.items()]
+    said = pl.concat_str(words, separator="; ", ignore_nulls=True) if words else pl.lit("")
+    return pl.select(said.alias("reason")).to_series().head(len(rows))
+
+
 def _mask(rows: np.ndarray, height: int) -> pl.Series:
     import numpy as np
 
@@ -121,18 +133,17 @@ def _mask(rows: np.ndarray, height: int) -> pl.Series:
 
 
 def _row_results(
-    landed: pl.DataFrame, declared: Sequence[Expectation], masks: Sequence[pl.Series]
+    landed: pl.DataFrame, declared: Sequence[Expectation], failing: Sequence[np.ndarray]
 ) -> dict[str, tuple[ExpectationResult, ...]]:
-    names = [str(position) for position in range(len(declared))]
-    flags = pl.DataFrame(dict(zip(names, masks, strict=True)) | {"partition": landed["partition"]})
-    counts = flags.group_by("partition", maintain_order=True).agg(pl.len().alias("rows"), pl.col(names).sum())
-    examples = [_examples(landed, e.columns, mask) for e, mask in zip(declared, masks, strict=True)]
+    heights = dict(landed.group_by("partition", maintain_order=True).len().iter_rows())
+    counts = [dict(landed[rows].group_by("partition").len().iter_rows()) for rows in failing]
+    examples = [_examples(landed, e.columns, rows) for e, rows in zip(declared, failing, strict=True)]
     return {
-        row["partition"]: tuple(
-            _row_result(e, row[name], row["rows"], shown.get(row["partition"], ()))
-            for e, name, shown in zip(declared, names, examples, strict=True)
+        str(key): tuple(
+            _row_result(e, found.get(key, 0), height, shown.get(key, ()))
+            for e, found, shown in zip(declared, counts, examples, strict=True)
         )
-        for row in counts.iter_rows(named=True)
+        for key, height in heights.items()
     }
 
 
@@ -149,17 +160,21 @@ def _row_result(
     )
 
 
-def _examples(frame: pl.DataFrame, columns: Sequence[str], mask: pl.Series) -> dict[str, tuple[Mapping[str, Any], ...]]:
-    """The first failing rows of each partition."""
-    if not mask.any():
+def _examples(
+    frame: pl.DataFrame, columns: Sequence[str], rows: np.ndarray
+) -> dict[str, tuple[Mapping[str, Any], ...]]:
+    """The first failing rows of each partition, each with its number within it."""
+    if not len(rows):
         return {}
-    number = pl.int_range(pl.len()).over("partition").alias("row")
-    numbered = frame.select("partition", number, *dict.fromkeys(columns)).filter(mask)
+    numbered = frame.select("partition", *dict.fromkeys(columns)).with_row_index("row")[rows]
     first = numbered.group_by("partition", maintain_order=True).head(EXAMPLES)
-    return {
-        str(key): tuple(part.drop("partition").iter_rows(named=True))
-        for (key,), part in first.partition_by("partition", as_dict=True, maintain_order=True).items()
-    }
+    found: dict[str, tuple[Mapping[str, Any], ...]] = {}
+    for (key,), part in first.partition_by("partition", as_dict=True, maintain_order=True).items():
+        mine = frame["partition"].head(part["row"][-1]) == key
+        first_numbers = [int(mine.head(row).sum()) for row in part["row"]]
+        rest = part.drop("partition", "row").iter_rows(named=True)
+        found[str(key)] = tuple({"row": n, **values} for n, values in zip(first_numbers, rest, strict=True))
+    return found
 
 
 def _counts(split: Split, partitions: Iterable[str]) -> pl.DataFrame:
@@ -221,9 +236,8 @@ def _in_order(
 
 def _unique(declared: Expectation, accepted: pl.DataFrame, counts: pl.DataFrame) -> dict[str, ExpectationResult]:
     (rows,) = unexpected_rows(accepted, [unique_claim(declared)])
-    mask = _mask(rows, accepted.height)
-    failing = dict(accepted.filter(mask).group_by("partition").len().iter_rows())
-    examples = _examples(accepted, declared.columns, mask)
+    failing = dict(accepted[rows].group_by("partition").len().iter_rows())
+    examples = _examples(accepted, declared.columns, rows)
     return {
         key: repeated_keys(declared, failing.get(key, 0), accepted_rows, examples.get(key, ()))
         for key, accepted_rows in counts.select("partition", "accepted").iter_rows()
