@@ -15,6 +15,7 @@ from assets.describe import rounded, row_counts, table
 from assets.partitioning import any_partition
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
+from perennial.labels.maturity import is_cohort_mature
 from perennial.monitoring.performance import Performance, performance
 from perennial.settings import Home
 from perennial.stores.clock import Clock
@@ -120,7 +121,9 @@ def build_performance(pipeline: Pipeline) -> dg.AssetsDefinition:
             tables.save(pipeline, "performance", _frame(by_key), inputs, at=clock.now())
 
             for key in keys:
-                run.written(key, _describe(by_key[key], promised, pipeline))
+                age = clock.now() - pipeline.monitoring_time.window(key).end
+                mature = is_cohort_mature(pipeline, age=age, share=by_key[key][0].matched_share)
+                run.written(key, _describe(by_key[key], promised, pipeline, mature=mature))
         yield from run.finish()
 
     return measured
@@ -159,7 +162,10 @@ def _promises(tables: Tables, pipeline: Pipeline) -> dict[int, float]:
     return {number: measure["value"] for number, measure in measured.items() if measure is not None}
 
 
-def _describe(measured: tuple[Performance, ...], promised: dict[int, float], pipeline: Pipeline) -> dict[str, Any]:
+def _describe(
+    measured: tuple[Performance, ...], promised: dict[int, float], pipeline: Pipeline, *, mature: bool
+) -> dict[str, Any]:
+    """What a person sees; the metrics of an immature partition have names of their own, so that no plot joins them."""
     overall, by_version = measured[0], measured[1:]
     objective = pipeline.objective
     metric, kpi, bias = (objective.describe(name) for name in (objective.metric, "kpi_share", "bias"))
@@ -179,7 +185,8 @@ def _describe(measured: tuple[Performance, ...], promised: dict[int, float], pip
     return {
         "predictions": overall.predictions,
         "share with known outcome": rounded(overall.matched_share),
-        **{name: rounded(value) for name, value in known.items() if value is not None},
+        "outcomes are mature": mature,
+        **{name if mature else f"not mature: {name}": rounded(v) for name, v in known.items() if v is not None},
         "by version": table(rows),
     }
 

@@ -127,7 +127,12 @@ def early_means(labels: pl.DataFrame, ages: Sequence[timedelta]) -> dict[str, di
 
 def is_mature(pipeline: Pipeline, partition: str, share: float, *, as_of: datetime) -> bool:
     """Whether one may learn from `partition`, of which `share` of the outcomes is known as of `as_of`."""
-    rule, age = pipeline.label.mature_after, as_of - pipeline.time.window(partition).end
+    return is_cohort_mature(pipeline, age=as_of - pipeline.time.window(partition).end, share=share)
+
+
+def is_cohort_mature(pipeline: Pipeline, *, age: timedelta, share: float) -> bool:
+    """Whether rows that ended `age` ago, of which `share` of the outcomes is known, show how things went."""
+    rule = pipeline.label.mature_after
     if rule is None:
         return True
     if isinstance(rule, Maturity):

@@ -13,6 +13,8 @@ README = CLONE / "README.md"
 READ_IN_ORDER = ("http-api.md", "scientist.md", "on-call.md", "settings.md", "lake.md", "validation.md")
 GUIDES = [CLONE / "docs" / name for name in READ_IN_ORDER]
 """In the order in which a newcomer reads them: a page's commands may rest on those of the pages before."""
+OF_REAL_DATA = [CLONE / "docs" / name for name in ("label-maturity.md", "leakage.md")]
+"""Pages whose figures come from real data: `tests/journeys/test_hotel.py` computes them again."""
 DECISIONS = sorted((CLONE / "docs" / "decisions").glob("*.md"))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -15,9 +15,9 @@ from cli.main import app
 from perennial.promotion.gates import GATES
 from perennial.settings import CLONE, SETTINGS
 from serving.metrics import Metrics
-from tests.docs.pages import DECISIONS, GUIDES, README, commands_of, prose_of, spans_of
+from tests.docs.pages import DECISIONS, GUIDES, OF_REAL_DATA, README, commands_of, prose_of, spans_of
 
-PAGES = [README, CLONE / "CHANGELOG.md", *GUIDES, *DECISIONS]
+PAGES = [README, CLONE / "CHANGELOG.md", *GUIDES, *OF_REAL_DATA, *DECISIONS]
 FOLDERS = (
     "assets", "benchmarks", "cli", "deploy", "docs", "perennial", "pipelines", "resources", "sensors", "serving",
     "tests", "world",

@@ -146,11 +146,14 @@ def test_the_released_model_answers_a_new_booking_over_http_and_is_not_trained_a
     real: tuple[House, RunResult],
 ) -> None:
     house, _ = real
-    quick = {"booked_on": "2017-04-01T00:00:00", "arrives_on": "2017-04-03T00:00:00", "lead_time": 2, **BOOKING}
-    ahead = {"booked_on": "2017-04-01T00:00:00", "arrives_on": "2017-12-23T00:00:00", "lead_time": 266, **BOOKING}
+    known = house.tables.read(hotel_cancellation, "labels", ["2017-02"])["booking"][0]
+    quick = {"booked_on": "2017-02-01T00:00:00", "arrives_on": "2017-02-03T00:00:00", "lead_time": 2, **BOOKING}
+    ahead = {"booked_on": "2017-02-01T00:00:00", "arrives_on": "2017-12-23T00:00:00", "lead_time": 325, **BOOKING}
 
     with running(house.home) as server:
-        answer = server.client.post("/v1/models/hotel_cancellation:predict", json={"instances": [quick, ahead]})
+        answer = server.client.post(
+            "/v1/models/hotel_cancellation:predict", json={"instances": [quick | {"booking": known}, ahead]}
+        )
 
     assert answer.status_code == 200, answer.text
     soon, late = answer.json()["predictions"]
@@ -162,6 +165,25 @@ def test_the_released_model_answers_a_new_booking_over_http_and_is_not_trained_a
     assert evidence.newest is not None
     assert evidence.last_trained == evidence.newest
     assert (evidence.newest.key, evidence.history) == ("2016-12", 10)
+
+
+@pytest.mark.parametrize(("day", "mature"), [(date(2017, 3, 15), False), (date(2018, 12, 1), True)])
+def test_what_is_measured_on_half_of_the_outcomes_is_marked_until_it_is_mature(
+    real: tuple[House, RunResult], day: date, mature: bool
+) -> None:
+    house = DatedHouse(
+        **{name: getattr(real[0], name) for name in ("home", "instance", "pipeline", "environment")}, day=day
+    )
+
+    assert house.run("inference_log", "ground_truth", "performance", keys="2017-02").success
+
+    (newest,) = house.instance.fetch_materializations(house.key("performance"), limit=1).records
+    assert newest.asset_materialization is not None
+    shown = newest.asset_materialization.metadata
+    assert shown["share with known outcome"].value == 0.5
+    assert shown["outcomes are mature"].value is mature
+    assert ("log loss [nats]" in shown) is mature
+    assert ("not mature: log loss [nats]" in shown) is not mature
 
 
 GUIDE = CLONE / "docs" / "label-maturity.md"
@@ -269,3 +291,19 @@ def test_a_training_set_of_the_past_stays_what_it_was_and_every_barred_column_is
     assert report.deliveries == len(MONTHS)
     assert report.missed == ()
     assert {leak.name for leak in report.leaks} == {expression.meta.output_name() for expression in BARRED}
+    told = told_of_leaks()
+    for each in (*report.features, *report.canaries):
+        power, purity, changed, caught = told[each.name]
+        assert float(power) == pytest.approx(each.power, abs=0.01)
+        assert float(purity) == pytest.approx(each.purity, abs=0.01)
+        assert changed == ("-" if each.changed is None else f"{each.changed:.1%}")
+        assert (caught == "no") is (not each.caught)
+
+
+def told_of_leaks() -> dict[str, list[str]]:
+    """By feature and canary: what the guide says of it."""
+    page = (CLONE / "docs" / "leakage.md").read_text(encoding="utf-8")
+    cells = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("| ")
+    ]
+    return {name: rest for name, *rest in cells if name}

@@ -10,6 +10,8 @@ import pytest
 from perennial.evaluation.comparison import BUNDLE, Comparison
 from perennial.graph.stages import training_assets
 from perennial.stores.artifacts import Artifacts
+from perennial.stores.leakage import audit_training_set
+from perennial.stores.windows import collect_training_set
 from pipelines.taxi_eta import taxi_eta
 from resources.runs import RunResult
 from tests.assets.house import House, open_house
@@ -70,6 +72,16 @@ def test_landed_is_accepted_plus_quarantined_and_a_few_percent_are_quarantined(
 
     assert landed == accepted + quarantined
     assert 0.02 < quarantined / landed < 0.15
+
+
+@pytest.mark.parametrize("as_of", MONTHS[taxi_eta.windows.length - 1 :])
+def test_no_declared_feature_is_taken_for_a_leak(year: tuple[House, RunResult], as_of: str) -> None:
+    house, _ = year
+
+    report = audit_training_set(house.tables, taxi_eta, collect_training_set(house.tables, taxi_eta, as_of))
+
+    assert report.reason is None
+    assert max(each.power for each in report.features) < 0.9
 
 
 @pytest.mark.slow
