@@ -11,6 +11,7 @@ from assets.featurization import build_features
 from assets.ingestion import build_landed
 from assets.labels import build_labels
 from assets.monitoring import build_ground_truth, build_inference_log, build_performance
+from assets.online import build_online_features
 from assets.prediction import build_predictions
 from assets.promotion import build_dossier
 from assets.summary import build_summary
@@ -42,7 +43,8 @@ BUILDERS = (
 
 def build_assets(pipeline: Pipeline) -> list[dg.AssetsDefinition]:
     """The whole graph of `pipeline`."""
-    rolling = [build_partials(pipeline), build_aggregates(pipeline)] if pipeline.aggregates else []
+    builders = (build_partials, build_aggregates, build_online_features) if pipeline.aggregates else ()
+    rolling = [build(pipeline) for build in builders]
     candidates = [build_candidate(pipeline, candidate) for candidate in pipeline.candidates]
     return [*(build(pipeline) for build in BUILDERS), *rolling, *candidates]
 

@@ -15,6 +15,7 @@ from perennial.stores.artifacts import Artifacts
 from perennial.stores.bundles import BundleStore
 from perennial.stores.clock import Clock
 from perennial.stores.code import Code
+from perennial.stores.feature_store import FeatureStore
 from perennial.stores.lakehouse import Lakehouse
 from perennial.stores.operations import Operations
 from perennial.stores.sources import Sources
@@ -40,6 +41,7 @@ STORES: Mapping[str, Callable[[Home], Any]] = {
     "operations": open_operations,
     "tables": open_tables,
     "sources": lambda home: Sources(home=home.root),
+    "feature_store": lambda home: FeatureStore(root=home.feature_store, online_url=home.online_store),
     "artifacts": lambda home: Artifacts(home.artifacts),
     "bundles": lambda home: BundleStore(home.bundles),
     "tracking": lambda home: Tracking(uri=home.mlflow_url, spool=home.tracking, public_url=home.mlflow_ui),

@@ -13,8 +13,11 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from perennial.errors import DeclarationError
 from perennial.featurization.aggregates import Aggregate, groups_of
+from perennial.featurization.states import state_schema
 from perennial.schema import Kind
 
 if TYPE_CHECKING:
@@ -53,6 +56,11 @@ class FeatureView:
         """
         name = "by_" + "_and_".join(self.by)
         return name if len(name) <= MOST_CHARACTERS else f"by_{_sha256([*self.by])[:16]}"
+
+    def rows(self, states: pl.DataFrame | None, pipeline: Pipeline) -> pl.DataFrame:
+        """Those rows of the table of aggregates that are this view's: entity, features, known_at."""
+        found = states if states is not None else pl.DataFrame(schema=state_schema(pipeline))
+        return found.filter(pl.col("by") == "+".join(self.by)).select(*self.by, *self.features, "known_at")
 
     @cached_property
     def hash(self) -> str:

@@ -19,7 +19,7 @@ MONITORING = (*ANSWERED, "drift")
 
 def data_assets(pipeline: Pipeline) -> tuple[str, ...]:
     """What an arrived partition of `pipeline` becomes, parents before children."""
-    return steps_of(pipeline)
+    return (*steps_of(pipeline), *(("online_features",) if pipeline.aggregates else ()))
 
 
 def training_assets(pipeline: Pipeline) -> tuple[str, ...]:

@@ -218,10 +218,11 @@ def _answering() -> Iterator[None]:
         yield
     except (sqlite3.Error, RedisError, psycopg.Error, OSError) as error:
         said = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        # the UI shows the innermost error, and the client's own words are in this one
         raise OnlineStoreDown(
             "it does not take or give values", where="online store", found=said,
             hint="is it running where PERENNIAL_ONLINE_STORE says? Then run online_features again",
-        ) from error  # fmt: skip
+        ) from None  # fmt: skip
 
 
 def _close(online: Any) -> None:

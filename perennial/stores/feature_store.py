@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from perennial.content import content_hash
 from perennial.errors import PerennialError
 from perennial.featurization.views import FeatureView
 from perennial.stores.feast_repository import FeastRepository, open_repository
@@ -85,18 +86,20 @@ class FeatureStore:
     def join(self, rows: pl.DataFrame, view: FeatureView, *, at: str) -> pl.DataFrame:
         """`rows` with the features of `view` as known at column `at`, by Feast's point-in-time join.
 
-        Feast 0.67 drops a row whose entity has values later only; here it stays, with nulls.
+        Feast 0.67 drops a row whose entity has values later only, and one of two of an entity at one time;
+        here each row stays.
         """
-        numbered = rows.with_row_index("row")
-        asked = numbered.select("row", *view.by, pl.col(at).dt.convert_time_zone("UTC").alias("event_timestamp"))
+        on = [*view.by, "event_timestamp"]
+        timed = rows.with_columns(pl.col(at).dt.convert_time_zone("UTC").alias("event_timestamp"))
+        asked: pd.DataFrame = timed.select(on).unique(maintain_order=True).to_pandas()
         named = [f"{view.name}:{name}" for name in view.features]
-        entities: pd.DataFrame = asked.to_pandas()
         with self.feast([view]) as feast:
-            answer = feast.get_historical_features(entity_df=entities, features=named).to_df()
-        found = pl.from_pandas(answer[["row", *view.features]]).with_columns(
-            pl.col("row").cast(pl.get_index_type()), *(pl.col(name).cast(pl.Float64) for name in view.features)
+            answer = feast.get_historical_features(entity_df=asked, features=named).to_df()
+        found = pl.from_pandas(answer[[*on, *view.features]]).with_columns(
+            *(pl.col(name).cast(timed.schema[name]) for name in on),
+            *(pl.col(n).cast(pl.Float64) for n in view.features),
         )
-        return numbered.join(found, on="row", how="left", maintain_order="left").drop("row")
+        return timed.join(found, on=on, how="left", maintain_order="left").drop("event_timestamp")
 
     def state(self, view: FeatureView) -> OnlineState | None:
         """What is online of `view`, whoever declared it; None for nothing."""
@@ -108,17 +111,21 @@ class FeatureStore:
 
         `states` holds the rows (entity, features, known_at) of every state known since the one that is
         online, that one with it: an entity in one of them that is not in the newest gets nulls. Running it
-        again writes nothing, and an older state never overwrites a newer one.
+        again writes nothing, and an older state never overwrites a newer one. What came from another
+        declaration, or from a state that was computed anew since, is removed before.
         """
         with self._repository([view]) as repository, self._alone(view):
             online = _read_state(repository, view)
-            if online is not None and online.features != dict(view.features):
-                repository.forget(view)
-                online = None
-            repository.apply()
-            if online is not None and online.known_at is not None and online.known_at >= newest.known_at:
+            since = _standing_since(online, view)
+            if online is not None and since is not None and since > newest.known_at:
                 return Materialized(state=online)
-            if online is None:
+            if online is not None and since and content_hash(_valued(view, states, since)) == online.content:
+                if since == newest.known_at:
+                    return Materialized(state=online)
+                repository.apply()
+            else:
+                repository.forget(view)
+                repository.apply()
                 _write_state(repository, view, OnlineState(features=dict(view.features)), at)
             return _bring_online(repository, view, states, newest, at)
 
@@ -146,12 +153,9 @@ def _bring_online(
 ) -> Materialized:
     """Write the values known at `newest`, then the nulls of who has none, then the state that says so."""
     by, features = list(view.by), list(view.features)
-    known = states.drop_nulls(by).filter(pl.col("known_at") <= newest.known_at)
-    valued = pl.any_horizontal(pl.col(name).is_not_null() for name in features)
-    current = known.filter(pl.col("known_at") == newest.known_at, valued).with_columns(
-        pl.col(features).cast(pl.Float64)
-    )
-    gone = known.select(by).unique(maintain_order=True).join(current, on=by, how="anti")
+    known = states.filter(pl.col("known_at") <= newest.known_at).select(by).drop_nulls()
+    current = _valued(view, states, newest.known_at)
+    gone = known.unique(maintain_order=True).join(current, on=by, how="anti")
     for rows in (current, gone.with_columns(pl.lit(None, pl.Float64).alias(name) for name in features)):
         for batch in rows.select(*by, *features).iter_slices(BATCH_ENTITIES):
             repository.write(view.name, batch, newest.known_at)
@@ -159,11 +163,27 @@ def _bring_online(
         features=dict(view.features),
         known_at=newest.known_at,
         partition=newest.partition,
+        content=content_hash(current),
         written_at=at,
         entities=current.height,
     )
     _write_state(repository, view, state, at)
     return Materialized(state=state, written=current.height, removed=gone.height)
+
+
+def _standing_since(online: OnlineState | None, view: FeatureView) -> datetime | None:
+    """Since when what is online was known, if it was written to its end and from the declaration of today."""
+    if online is None or dict(online.features) != dict(view.features):
+        return None
+    return online.known_at
+
+
+def _valued(view: FeatureView, states: pl.DataFrame, known_at: datetime) -> pl.DataFrame:
+    """The entities that have a value in the state known at `known_at`, in their order."""
+    features = list(view.features)
+    rows = states.filter(pl.col("known_at") == known_at, pl.any_horizontal(pl.col(features).is_not_null()))
+    rows = rows.select(*view.by, pl.col(features).cast(pl.Float64)).drop_nulls(list(view.by))
+    return rows.sort(list(view.by))
 
 
 def _read_state(repository: FeastRepository, view: FeatureView) -> OnlineState | None:

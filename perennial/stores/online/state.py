@@ -23,6 +23,8 @@ class OnlineState:
     """Since when the values were known; None while they are written for the first time."""
     partition: str | None = None
     """The partition at whose end they were computed."""
+    content: str = ""
+    """Hash of the values."""
     written_at: datetime | None = None
     """When they came online."""
     entities: int = 0

@@ -142,11 +142,16 @@ def test_what_a_server_reads_is_what_feast_reads(store: FeatureStore) -> None:
 
 
 def test_the_state_says_which_partition_is_online_since_when(store: FeatureStore) -> None:
-    materialize(store, states(3, (1, "north", 2.5, 3.0)))
+    done = materialize(store, states(3, (1, "north", 2.5, 3.0)))
 
     state = OnlineState(
-        features=PAIRS.features, known_at=known(3), partition="2024-01-03", written_at=AT, entities=1
-    )  # fmt: skip
+        features=PAIRS.features,
+        content=done.state.content,
+        known_at=known(3),
+        partition="2024-01-03",
+        written_at=AT,
+        entities=1,
+    )
     assert store.state(PAIRS) == state
     assert states_online(store, PAIRS.name, "by_nobody") == {PAIRS.name: state}
 
@@ -217,6 +222,23 @@ def test_values_of_another_declaration_are_forgotten_not_used(store: FeatureStor
     assert done.state.features == changed.features
     assert online(store, (1, "north"), (2, "north")) == [{"mean": 4.0, "count": 4.0}, None]
     assert registered(store, changed).tags[HASH] == changed.hash != PAIRS.hash
+
+
+def test_a_state_that_was_computed_anew_replaces_itself(store: FeatureStore) -> None:
+    materialize(store, states(1, (1, "north", 1.0, 1.0), (2, "north", 2.0, 2.0)))
+
+    done = materialize(store, states(1, (1, "north", 1.5, 2.0)))
+
+    assert done.written == 1
+    assert online(store, (1, "north"), (2, "north")) == [{"mean": 1.5, "count": 2.0}, None]
+
+
+def test_an_entity_that_left_a_state_computed_anew_is_gone_from_the_next_one_too(store: FeatureStore) -> None:
+    materialize(store, states(1, (1, "north", 1.0, 1.0), (2, "north", 2.0, 2.0)))
+
+    materialize(store, pl.concat([states(1, (1, "north", 1.0, 1.0)), states(2, (1, "north", 3.0, 3.0))]))
+
+    assert online(store, (1, "north"), (2, "north")) == [{"mean": 3.0, "count": 3.0}, None]
 
 
 def test_a_materialization_that_was_cut_short_is_mended_by_the_next(

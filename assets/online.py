@@ -1,0 +1,78 @@
+"""Online: the newest aggregates of each entity, where the server looks them up; all of them, for Feast's own join."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from assets.describe import instant, table
+from assets.range_run import RangeRun, range_asset
+from perennial.declaration import Pipeline
+from perennial.featurization.views import feature_views
+from perennial.stores.aggregates import read_states
+from perennial.stores.clock import Clock
+from perennial.stores.feature_store import FeatureStore, Materialized
+from perennial.stores.materialization import materialize_newest
+from perennial.stores.tables import Tables
+
+NAME = "online_features"
+
+
+def build_online_features(pipeline: Pipeline) -> dg.AssetsDefinition:
+    """Build the online_features asset of `pipeline`."""
+
+    @range_asset(
+        pipeline,
+        NAME,
+        stage="featurization",
+        deps=["aggregates"],
+        description="The newest aggregates known, in the online store; those of each partition as files for Feast.",
+        kinds=frozenset({"feast", "parquet"}),
+        metadata={"feature views": _catalogue(pipeline)},
+    )
+    def online_features(
+        context: dg.AssetExecutionContext,
+        tables: dg.ResourceParam[Tables],
+        feature_store: dg.ResourceParam[FeatureStore],
+        clock: dg.ResourceParam[Clock],
+    ) -> Iterator[dg.Output[None]]:
+        run, views = RangeRun(context, pipeline, NAME), feature_views(pipeline)
+        aggregates = run.upstream(tables, "aggregates")
+        for keys in run.batches({key: record.rows for key, record in aggregates.items()}):
+            parts = read_states(tables, pipeline, keys).partition_by("partition", as_dict=True)
+            for key in keys:
+                for view in views:
+                    feature_store.save_offline(view, key, view.rows(parts.get((key,)), pipeline))
+
+        done = materialize_newest(tables, feature_store, pipeline, at=clock.now())
+
+        for key in aggregates:
+            run.written(key, _described(done))
+        yield from run.finish()
+
+    return online_features
+
+
+def _described(done: dict[str, Materialized]) -> dict[str, Any]:
+    """What is online now, by feature view."""
+    rows = [
+        {
+            "view": name,
+            "partition": one.state.partition,
+            "known since": instant(one.state.known_at) if one.state.known_at else "",
+            "entities": one.state.entities,
+            "written": one.written,
+            "removed": one.removed,
+        }
+        for name, one in done.items()
+    ]
+    return {"online": table(rows)}
+
+
+def _catalogue(pipeline: Pipeline) -> dg.MarkdownMetadataValue:
+    """Each feature view: its entity and its features."""
+    return table(
+        {"view": view.name, "entity": ", ".join(view.by), "features": ", ".join(view.features)}
+        for view in feature_views(pipeline)
+    )
