@@ -288,6 +288,14 @@ def _write(root: str, count: int) -> None:
         lakehouse.overwrite(TABLE, rows("a", start=number), partitions={"a": 1})
 
 
+def _read(root: str, expected: str, count: int) -> None:
+    """Fail unless each of `count` readings finds the untouched partition as it was, and the other whole."""
+    lakehouse = Lakehouse(root=root)
+    for _ in range(count):
+        assert content_hash(lakehouse.read(TABLE, partitions={"b": 1})) == expected
+        assert lakehouse.read(TABLE, partitions={"a": 1}).height == 50
+
+
 def _answer(folder: Path, table: str, count: int) -> None:
     writer = SegmentWriter(folder)
     for number in range(count):
@@ -295,13 +303,14 @@ def _answer(folder: Path, table: str, count: int) -> None:
         take_in(folder, table)
 
 
-def test_compaction_beside_a_writer_loses_nothing_and_never_fails(care: LakeCare, tmp_path: Path) -> None:
+def test_compaction_beside_writers_and_a_reader_loses_nothing_and_never_fails(care: LakeCare, tmp_path: Path) -> None:
     scatter(care, "b", 9, revision=1)
     untouched = hash_at(care)["b 1"]
     log = care.tables.lakehouse.path("rides/inference_log")
     processes = [
         SPAWN.Process(target=_write, args=(care.tables.lakehouse.root, 15)),
         SPAWN.Process(target=_answer, args=(tmp_path / "segments", log, 30)),
+        SPAWN.Process(target=_read, args=(care.tables.lakehouse.root, untouched, 20)),
     ]
     for process in processes:
         process.start()
@@ -312,7 +321,7 @@ def test_compaction_beside_a_writer_loses_nothing_and_never_fails(care: LakeCare
     for process in processes:
         process.join()
 
-    assert [process.exitcode for process in processes] == [0, 0]
+    assert [process.exitcode for process in processes] == [0, 0, 0]
     assert hash_at(care) == {"a 1": content_hash(rows("a", start=14)), "b 1": untouched}
     assert sorted(pl.read_delta(log)["id"]) == sorted(f"id-{number}" for number in range(30))
     assert any(report.done for report in reports)
