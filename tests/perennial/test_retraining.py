@@ -141,6 +141,18 @@ def test_drift_trains_when_k_of_the_last_n_after_the_champion_drifted(drifted: l
     assert isinstance(answer, Train) == (sum(counted[-rule.n :]) >= k)
 
 
+@given(st.lists(st.booleans(), min_size=1, max_size=18), st.integers(1, 5), st.integers(0, 4))
+def test_value_skew_trains_as_drift_does_and_under_its_own_name(moved: list[bool], k: int, more: int) -> None:
+    rule = KofN(k=k, n=k + more)
+    policy = Retraining(schedule=None, new_labels=None, drift=rule)
+
+    answer = decide_retraining(replace(served(), value_skew=drifts(*moved, first=5)), policy)
+
+    counted = [value for day, value in enumerate(moved, start=5) if day >= 10]
+    assert isinstance(answer, Train) == (sum(counted[-rule.n :]) >= k)
+    assert answer.triggers == ("value_skew",) if isinstance(answer, Train) else "value skew: " in answer.reasons[-1]
+
+
 @given(st.integers(0, 100_000), st.integers(0, 10_000), st.integers(1, 100))
 def test_new_labels_train_when_they_are_the_declared_share_of_the_training_set(
     training_labels: int, new: int, percent: int
