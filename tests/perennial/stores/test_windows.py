@@ -13,6 +13,8 @@ import pytest
 from perennial import Files, Label, Windows, col
 from perennial.bundle.parity import UNSEEN
 from perennial.errors import HistoryTooShort, NoMatureLabels, PartitionBlocked
+from perennial.stores.operations import PartitionRecord
+from perennial.stores.summaries import acknowledge
 from perennial.stores.tables import Outcome, Tables
 from perennial.stores.windows import collect_training_set, held_out_rows
 from pipelines.delivery_eta import delivery_eta
@@ -60,6 +62,25 @@ def test_a_row_that_was_sent_twice_counts_once(tables: Tables) -> None:
 
     assert made.training_set.duplicates > 0
     assert made.training_set.frame.select("order_id", "partition").is_unique().all()
+
+
+def test_a_partition_unlike_its_history_refuses_the_window_until_a_person_acknowledges_it(tables: Tables) -> None:
+    accepted = tables.records(SHORT, "accepted")[DAYS[2]]
+    verdict = PartitionRecord(
+        partition=DAYS[2],
+        revision=accepted.revision,
+        content_hash="a summary",
+        rows=1,
+        inputs={"accepted": accepted.content_hash},
+        provenance={"verdict": "block", "reason": "units: distance_km times 1.6"},
+    )
+    tables.operations.record_partitions(SHORT.name, "summary", [verdict], at=AT)
+
+    with pytest.raises(PartitionBlocked, match=r"summary blocks it: units: distance_km times 1\.6"):
+        collect_training_set(tables, SHORT, AS_OF)
+
+    acknowledge(tables, SHORT, DAYS[2], "the app tells miles now", actor="ann", at=AT)
+    assert DAYS[2] in collect_training_set(tables, SHORT, AS_OF).keys.all
 
 
 @pytest.mark.parametrize("name", ["landed", "accepted", "features", "labels"])
