@@ -49,12 +49,12 @@ def requeue_partition(session: Session, pipeline: Pipeline, key: str, *, console
 
     keys_between(pipeline.time, key, key, where=pipeline.name)
     tables = open_tables(session.home)
-    before = tables.standing(pipeline)
+    before = _look(tables, pipeline)
     _check_landed(before, key)
     held = _rows(tables, pipeline, key)
     result = _run(session, pipeline, key, before)
 
-    after = tables.standing(pipeline)
+    after = _look(tables, pipeline)
     change = compare(held, _rows(tables, pipeline, key), columns=pipeline.schema.names)
     renewed = _renewed(before, after, key)
     console.print(f"{pipeline.name} {key}: {change.line}")
@@ -69,6 +69,16 @@ def requeue_partition(session: Session, pipeline: Pipeline, key: str, *, console
     if problem:
         console.print(Text(f"{key} is still not to be read: {problem}", style="red"), soft_wrap=True)
     return problem
+
+
+def _look(tables: Tables, pipeline: Pipeline) -> Standing:
+    """What stands at this moment, all of it looked up now."""
+    from perennial.graph.lineage import steps_of
+
+    standing = tables.standing(pipeline)
+    for name in steps_of(pipeline):
+        standing.history(name)
+    return standing
 
 
 def _check_landed(standing: Standing, key: str) -> None:

@@ -10,7 +10,15 @@ from pathlib import Path
 from perennial.settings import CLONE
 
 README = CLONE / "README.md"
-READ_IN_ORDER = ("http-api.md", "scientist.md", "on-call.md", "settings.md", "lake.md", "validation.md")
+READ_IN_ORDER = (
+    "http-api.md",
+    "scientist.md",
+    "on-call.md",
+    "data-engineer.md",
+    "settings.md",
+    "lake.md",
+    "validation.md",
+)
 GUIDES = [CLONE / "docs" / name for name in READ_IN_ORDER]
 """In the order in which a newcomer reads them: a page's commands may rest on those of the pages before."""
 OF_REAL_DATA = [CLONE / "docs" / name for name in ("label-maturity.md", "leakage.md")]
