@@ -17,6 +17,7 @@ from perennial.ingestion.revisions import Revision
 from perennial.stores.clock import Clock
 from perennial.stores.deliveries import Deliveries
 from perennial.stores.large import Large
+from perennial.stores.lookups import Lookups
 from perennial.stores.operations import PartitionRecord
 from perennial.stores.sources import Sources
 from perennial.stores.tables import Outcome, Tables
@@ -73,11 +74,14 @@ def _land(
 ) -> dict[str, tuple[LandedPartition, datetime]]:
     """Read and cast each of `keys`, with when it arrived; one that cannot be is blocked, beside what it held before."""
     ready: dict[str, tuple[LandedPartition, datetime]] = {}
+    lookups = Lookups(lakehouse=tables.lakehouse, sources=sources)
+    lookups.refresh(run.pipeline, at=clock.now())
     for key in keys:
         signature = None
         try:
             arrival = sources.read(run.pipeline, key, fetched_at=clock.now())
             signature = arrival.signature
+            arrival = lookups.join(run.pipeline, arrival)
             slot = before.place(key, arrival.sha256, arrived=arrival.fetched_at)
             if arrival.is_large and slot.base is None:
                 large = Large(tables=tables, pipeline=run.pipeline)

@@ -32,7 +32,7 @@ from perennial.policies import (
     Windows,
 )
 from perennial.schema import Column, Schema
-from perennial.sources import Csv, Files, JsonLines, Parquet, Pushed, Sql, env
+from perennial.sources import Csv, Files, JsonLines, Lookup, Parquet, Pushed, Sql, env
 from perennial.time import Daily, Hourly, Monthly, days, hours
 from perennial.training.candidates.base_rate import BaseRate
 from perennial.training.candidates.gradient_boosting import GradientBoosting
@@ -61,6 +61,7 @@ __all__ = [
     "Late",
     "LeakageAudit",
     "Linear",
+    "Lookup",
     "Maturity",
     "Median",
     "Monitoring",

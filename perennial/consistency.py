@@ -30,6 +30,7 @@ def check_consistency(pipeline: Pipeline) -> None:
     _check_columns(pipeline)
     _check_features(pipeline)
     _check_row_wise(pipeline)
+    _check_lookups(pipeline)
     _check_policies(pipeline)
     _check_ranges(pipeline)
     for where, value, expected in pipeline.seasons.misfits(pipeline.schema.names):
@@ -64,6 +65,7 @@ def _check_columns(pipeline: Pipeline) -> None:
     named = [("time.event_time", pipeline.time.event_time), ("label.known_at", pipeline.label.known_at)]
     named += [("key", name) for name in pipeline.key]
     named += [("time.row_known_at", pipeline.time.row_known_at)] if pipeline.time.row_known_at else []
+    named += [(f"lookups[{each.name}].on", each.on) for each in pipeline.lookups]
     named += [("label.value", name) for name in pipeline.label.value.meta.root_names()]
     named += [("expectations", name) for e in pipeline.expectations for name in e.columns]
     named += [(f"slices[{s.name}]", name) for s in pipeline.slices for name in s.where.meta.root_names()]
@@ -101,6 +103,25 @@ def _check_features(pipeline: Pipeline) -> None:
     for name in pipeline.monitoring.columns or ():
         if name not in pipeline.request_columns:
             refuse(pipeline, "monitoring.columns", name, f"columns that features read ({', '.join(used)})")
+
+
+def _check_lookups(pipeline: Pipeline) -> None:
+    names = [each.name for each in pipeline.lookups]
+    if len(set(names)) != len(names):
+        refuse(pipeline, "lookups", names, "lookups with names of their own")
+    for each in pipeline.lookups:
+        if not NAME.fullmatch(each.name):
+            refuse(pipeline, "lookups", each.name, "lower-case letters, digits and underscores, starting with a letter")
+        if not each.source.is_whole:
+            refuse(pipeline, f"lookups[{each.name}].source", each.source.pattern, "one file, without {partition}")
+        taken = {"partition", "known_from", "uri", "sha256", "fetched_at", "licence"} & {each.key, *each.columns}
+        if taken:
+            refuse(pipeline, f"lookups[{each.name}].columns", sorted(taken), "names that the lookup's table does not use")
+    given = {f"{each.name}.{name}" for each in pipeline.lookups for name in each.columns}
+    for name, column in pipeline.schema.columns.items():
+        source = column.source if isinstance(column.source, str) else ""
+        if source.partition(".")[0] in names and source not in given:
+            refuse(pipeline, f"schema[{name}].source", source, f"a column of a lookup ({', '.join(sorted(given))})")
 
 
 def _check_row_wise(pipeline: Pipeline) -> None:

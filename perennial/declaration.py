@@ -22,7 +22,7 @@ from perennial.labels.labelling import Label
 from perennial.objective import Objective
 from perennial.policies import Gates, Late, LeakageAudit, Monitoring, Retraining, Rules, Slice, Windows
 from perennial.schema import Schema
-from perennial.sources import Source
+from perennial.sources import Lookup, Source
 from perennial.time import Calendar, Daily, Hourly, Monthly
 from perennial.training.candidates.base import Candidate
 from perennial.validation.expectations import Expectation, time_rules
@@ -53,6 +53,7 @@ class Pipeline:
     expectations: Sequence[Expectation] = ()
     aggregates: Sequence[Rolling] = ()
     """Numbers of entities over the last days, each also a feature by its name."""
+    lookups: Sequence[Lookup] = ()
     late: Late = field(default_factory=Late)
     leakage: LeakageAudit = field(default_factory=LeakageAudit)
     gates: Gates = field(default_factory=Gates)
@@ -139,7 +140,8 @@ class Pipeline:
     @property
     def reading(self) -> tuple[object, ...]:
         """What decides, beside the source's content, which rows come out of it; where it lies does not."""
-        return self.source.reading
+        beside = [(each.name, each.key, each.on, each.columns, each.source.reading) for each in self.lookups]
+        return (*self.source.reading, *beside)
 
     def table(self, name: str) -> str:
         """Name of one of the pipeline's tables in the lake, such as `taxi_eta/landed`."""

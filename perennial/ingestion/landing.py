@@ -33,6 +33,8 @@ class Arrival:
     signature: str
     """Cheap to look at: the sensor compares it to see that a file is new or changed."""
     fetched_at: datetime
+    notes: tuple[str, ...] = ()
+    """What people should know of it, such as keys that a lookup lacks."""
 
     @property
     def is_large(self) -> bool:
@@ -81,7 +83,7 @@ def land(pipeline: Pipeline, arrival: Arrival) -> LandedPartition:
     return LandedPartition(
         partition=key,
         frame=cast.frame,
-        notes=cast.notes,
+        notes=(*arrival.notes, *cast.notes),
         provenance=provenance(pipeline, arrival, rows=cast.frame.height),
         known_at=pipeline.time.known_at(key),
     )

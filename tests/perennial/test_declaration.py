@@ -25,6 +25,7 @@ from perennial import (
     Label,
     Late,
     Linear,
+    Lookup,
     Maturity,
     Median,
     Monitoring,
@@ -178,6 +179,9 @@ OTHER: dict[str, Any] = {
     "monitoring": Monitoring(drift_threshold=0.3),
     "seasons": Seasons(ignore=("distance_km",)),
     "retraining": replace(DECLARED.retraining, cooldown=timedelta(days=8)),
+    "lookups": [
+        Lookup(name="areas", source=Files("{root}/areas.csv"), key="zone", on="zone", columns={"area": "float64"}),
+    ],
     "late": Late(accept_for=timedelta(days=2)),
     "leakage": replace(DECLARED.leakage, power=0.5),
     "aggregates": [Rolling(by="restaurant", of="items", how="sum", days=7)],

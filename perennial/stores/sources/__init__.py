@@ -18,8 +18,10 @@ from perennial.ingestion.landing import Arrival
 from perennial.sources import Files, Pushed, Sql, env
 from perennial.stores.pushed import PushedEvents
 from perennial.stores.sources.addresses import OBJECTS, WEB, public_address, scheme_of
+from perennial.stores.sources.content import Content
 from perennial.stores.sources.files import FileReader, Transport
 from perennial.stores.sources.folder import Folder
+from perennial.stores.sources.formats import Rows
 
 __all__ = ["Sources"]
 
@@ -60,6 +62,10 @@ class Sources:
         """
         return self._reader(pipeline).signatures(pipeline, partitions)
 
+    def read_file(self, pipeline: Pipeline, source: Files, *, where: str) -> tuple[Content, Rows]:
+        """One file beside the partitions, such as a lookup's. Raises SourceError."""
+        return self._files(pipeline, source).read_file(where=where)
+
     def folder(self, pipeline: Pipeline) -> Path:
         """The folder of this machine that holds the pipeline's files. Raises SourceError when there is none."""
         source = pipeline.source
@@ -90,15 +96,18 @@ class Sources:
     def _reader(self, pipeline: Pipeline) -> Reader:
         match pipeline.source:
             case Files() as source:
-                spool, root = self.home / "sources", self._value(pipeline, source.root)
-                transport = self._transport(pipeline, source, root, spool)
-                return FileReader(source=source, transport=transport, root=root, spool=spool)
+                return self._files(pipeline, source)
             case Sql() as source:
                 from perennial.stores.sources.sql import SqlReader
 
                 return SqlReader(source=source, url=self._value(pipeline, source.url))
             case Pushed():
                 return PushedEvents(self.home / "pushed")
+
+    def _files(self, pipeline: Pipeline, source: Files) -> FileReader:
+        spool, root = self.home / "sources", self._value(pipeline, source.root)
+        transport = self._transport(pipeline, source, root, spool)
+        return FileReader(source=source, transport=transport, root=root, spool=spool)
 
     def _transport(self, pipeline: Pipeline, source: Files, root: str, spool: Path) -> Transport:
         scheme = _scheme(source, root)

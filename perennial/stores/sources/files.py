@@ -14,7 +14,7 @@ from perennial.errors import SourceError
 from perennial.ingestion.landing import Arrival
 from perennial.sources import Files
 from perennial.stores.sources.content import Content, NoRoom
-from perennial.stores.sources.formats import read_rows
+from perennial.stores.sources.formats import Rows, read_rows
 from perennial.stores.sources.split import Split, WholeFile, open_split
 
 WHOLE = ""
@@ -67,6 +67,12 @@ class FileReader:
             signature=content.signature,
             fetched_at=fetched_at,
         )
+
+    def read_file(self, *, where: str) -> tuple[Content, Rows]:
+        """The one file of a source without partitions, with its rows. Raises SourceError."""
+        with self._room(where):
+            content = self.transport.fetch(self.source.pattern.format(root=self.root), where=where)
+            return content, read_rows(content, self.source, spool=self.spool, where=where)
 
     def signatures(self, pipeline: Pipeline, partitions: list[str]) -> dict[str, str]:
         """The signature of each of `partitions` that is there now. Raises SourceError for an unreachable source."""

@@ -1,0 +1,94 @@
+"""Lookups: the versions of a pipeline's small tables, kept in the lake beside its rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import polars as pl
+
+from perennial.content import content_hash
+from perennial.declaration import Pipeline
+from perennial.errors import SchemaSkew, SourceError
+from perennial.ingestion.landing import Arrival
+from perennial.ingestion.lookups import BEGINNING, KNOWN_FROM, join_as_known, read_version
+from perennial.schema import declared_column
+from perennial.sources import Lookup
+from perennial.stores.lakehouse import Lakehouse
+from perennial.stores.sources import Sources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookups:
+    """The lookups of every pipeline: `lookups/{name}` beside its tables."""
+
+    lakehouse: Lakehouse
+    sources: Sources
+    problems: dict[str, str] = field(default_factory=dict)
+    """Why a lookup could not be read, by its name; the rows that need it say so."""
+
+    def refresh(self, pipeline: Pipeline, *, at: datetime) -> None:
+        """Keep a new version of each lookup whose content changed.
+
+        The first version counts from the beginning, a later one from when it was read. One that cannot be
+        read leaves its last version standing.
+        """
+        for lookup in pipeline.lookups:
+            where = f"{pipeline.name} lookup {lookup.name}"
+            try:
+                self._keep(pipeline, lookup, self.versions(pipeline, lookup), at=at, where=where)
+            except (SourceError, SchemaSkew) as error:
+                self.problems[lookup.name] = str(error)
+
+    def versions(self, pipeline: Pipeline, lookup: Lookup) -> pl.DataFrame | None:
+        """Every version of `lookup`, or None before the first."""
+        table = self._table(pipeline, lookup)
+        return self.lakehouse.scan(table).collect() if self.lakehouse.exists(table) else None
+
+    def join(self, pipeline: Pipeline, arrival: Arrival) -> Arrival:
+        """`arrival` with the columns of its pipeline's lookups, as known at each row's time."""
+        if not pipeline.lookups:
+            return arrival
+        where = f"{pipeline.name} {arrival.partition}"
+        rows, notes, original = arrival.frame, list(arrival.notes), arrival.frame
+        time = pipeline.time.event_time
+        local = declared_column(original, pipeline.schema, time, where=where, is_text=arrival.is_text)
+        times = local.to_frame().select(pipeline.time.utc(time)).to_series()
+        for lookup in pipeline.lookups:
+            versions = self.versions(pipeline, lookup)
+            if versions is None:
+                found = self.problems.get(lookup.name, "none that was read")
+                raise SourceError(
+                    f"the lookup {lookup.name!r} has no version", where=where, found=found, expected="one that was read"
+                )
+            if lookup.name in self.problems:
+                notes.append(f"lookup {lookup.name}: its last version stands, for {self.problems[lookup.name]}")
+            keys = declared_column(original, pipeline.schema, lookup.on, where=where, is_text=arrival.is_text)
+            rows, lacking = join_as_known(rows, lookup, versions, keys, times)
+            if lacking:
+                notes.append(f"lookup {lookup.name}: {lacking:,} of {rows.height:,} rows have a key that it lacks")
+        return replace(arrival, rows=rows, notes=tuple(notes))
+
+    def _keep(
+        self, pipeline: Pipeline, lookup: Lookup, standing: pl.DataFrame | None, *, at: datetime, where: str
+    ) -> None:
+        content, found = self.sources.read_file(pipeline, lookup.source, where=where)
+        frame = read_version(found.frame, lookup, where=where, is_text=found.is_text)
+        if standing is not None:
+            newest = standing.filter(pl.col(KNOWN_FROM) == pl.col(KNOWN_FROM).max()).select(frame.columns)
+            if content_hash(newest.sort(lookup.key)) == content_hash(frame.sort(lookup.key)):
+                return
+        known_from = BEGINNING if standing is None else at
+        version = frame.with_columns(
+            pl.lit(known_from.isoformat()).alias("partition"),
+            pl.lit(known_from).cast(pl.Datetime("us", "UTC")).alias(KNOWN_FROM),
+            uri=pl.lit(content.uri),
+            sha256=pl.lit(content.sha256),
+            fetched_at=pl.lit(at).cast(pl.Datetime("us", "UTC")),
+            licence=pl.lit(lookup.source.licence),
+        )
+        self.lakehouse.overwrite(self._table(pipeline, lookup), version, partitions=[known_from.isoformat()])
+
+    @staticmethod
+    def _table(pipeline: Pipeline, lookup: Lookup) -> str:
+        return pipeline.table(f"lookups/{lookup.name}")
