@@ -26,8 +26,9 @@ def redis_url() -> Iterator[str]:
     binary = shutil.which("redis-server")
     if binary is None:
         pytest.skip("no redis-server; install Debian's package")
-    with redis_server(free_port(), binary) as url:
-        yield url
+    port = free_port()
+    with redis_process(port, binary):
+        yield f"redis://127.0.0.1:{port}/0"
 
 
 @pytest.fixture(scope="session")
@@ -41,11 +42,11 @@ def postgres_url() -> Iterator[str]:
 
 
 @contextmanager
-def redis_server(port: int, binary: str) -> Iterator[str]:
+def redis_process(port: int, binary: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run Redis on `port` while the block lasts."""
     command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    with running(command, port):
-        yield f"redis://127.0.0.1:{port}/0"
+    with running(command, port) as process:
+        yield process
 
 
 @contextmanager

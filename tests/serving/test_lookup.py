@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+import signal
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -21,6 +24,7 @@ from serving.alarms import Alarms
 from serving.batching import Batcher
 from serving.lookup import STATE_SECONDS, TROUBLE_SECONDS, Lookups
 from tests.bundles import LOOKED_UP, an_instance, answer_by_hand
+from tests.servers import free_port, redis_process
 from tests.serving.conftest import NOW, City, Local
 
 KNOWN = datetime(2024, 2, 29, 23, tzinfo=UTC)
@@ -207,6 +211,59 @@ def test_a_store_that_breaks_while_serving_is_marked_counted_and_raised(
     ]
     assert "not a database" in raised[0].message
     assert open_alerts(served) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param("redis_url", marks=pytest.mark.redis), pytest.param("postgres_url", marks=pytest.mark.postgres)],
+)
+def test_other_stores_serve_the_same(local: Local, name: str, request: pytest.FixtureRequest) -> None:
+    url: str = request.getfixturevalue(name)
+    store = FeatureStore(root=local.city.home.feature_store, online_url=url)
+    local.use(Lookups(open_reader(url), local.metrics))
+    local.city.release(2.0, "lookups")
+    local.follow()
+    bring_online(store, ("north", 30.0, 4.0), ("south", 7.0, None))
+    sent = [asked(), asked(zone="south"), asked(zone="east")]
+
+    answer = local.predict(*sent, pipeline="lookups").json()
+
+    added = [prediction - base(instance) for prediction, instance in zip(answer["predictions"], sent, strict=True)]
+    assert added == pytest.approx([34.0, 7.5, -999.5])
+    assert answer["defaulted"] == [
+        {}, {"zone_count_7d": "absent"}, {"zone_mean_7d": "absent", "zone_count_7d": "absent"},
+    ]  # fmt: skip
+    local.loop.run(local.lookups.close())
+
+
+@pytest.mark.redis
+def test_a_store_that_hangs_holds_up_one_answer_for_a_moment_and_no_other(local: Local) -> None:
+    binary = shutil.which("redis-server")
+    assert binary is not None
+    with redis_process(port := free_port(), binary) as process:
+        url = f"redis://127.0.0.1:{port}/0"
+        clock = Clock()
+        local.use(Lookups(open_reader(url), local.metrics, clock=clock))
+        local.city.release(2.0, "lookups")
+        local.follow()
+        bring_online(FeatureStore(root=local.city.home.feature_store, online_url=url), ("north", 30.0, 4.0))
+        good = local.predict(asked(), pipeline="lookups").json()
+
+        process.send_signal(signal.SIGSTOP)
+        began = time.perf_counter()
+        first = local.predict(asked(), pipeline="lookups")
+        waited = time.perf_counter() - began
+        second = local.predict(asked(), pipeline="lookups")
+        quickly = time.perf_counter() - began - waited
+        process.send_signal(signal.SIGCONT)
+        while "defaulted" in local.predict(asked(), pipeline="lookups").json():  # the test's timeout bounds it
+            clock.now += STATE_SECONDS
+        local.loop.run(local.lookups.close())
+
+    assert "defaulted" not in good
+    assert [answer.json()["defaulted"][0]["zone_mean_7d"] for answer in (first, second)] == ["unavailable"] * 2
+    assert waited < 1.0
+    assert quickly < 0.2
 
 
 def test_a_stale_view_is_raised_as_long_as_it_is_met(served: Local, store: FeatureStore, clock: Clock) -> None:

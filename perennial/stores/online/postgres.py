@@ -12,7 +12,7 @@ from psycopg import sql
 from perennial.stores.online.encoding import Value, decode_value
 from perennial.stores.online.reader import Rows, down
 
-CONNECT_SECONDS = 2
+CONNECT_SECONDS = 1
 ANSWER_SECONDS = 0.5
 """Above, the store counts as down: the caller's answer must not wait for it."""
 
@@ -32,7 +32,8 @@ class PostgresReader:
         ).format(sql.Identifier(f"{project}_{view}"))
         found: dict[bytes, dict[str, Value]] = {}
         try:
-            async with self._turn, asyncio.timeout(CONNECT_SECONDS if self._connection is None else ANSWER_SECONDS):
+            # the wait for one's turn counts: whoever stands behind a question without answer gives up with it
+            async with asyncio.timeout(CONNECT_SECONDS if self._connection is None else ANSWER_SECONDS), self._turn:
                 cursor = await (await self._open()).execute(query, (list(keys), list(features)))
                 rows = await cursor.fetchall()
         except psycopg.errors.UndefinedTable:  # nothing was ever materialized

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from perennial.bundle.bundle import open_bundle
 from perennial.errors import RequestError
 from perennial.prediction.request import BodyError, FieldError, RequestReader, instances_in
-from tests.bundles import an_instance, small_bundle
+from tests.bundles import an_instance, looking_up_bundle, small_bundle
 
 READER = RequestReader(open_bundle(small_bundle()).schema)
 
@@ -155,3 +155,43 @@ def test_decoding_and_checking_agree_on_every_instance(number: int, changes: dic
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     with suppress(BodyError, FieldError):
         READER.decode(body)
+
+
+def looking_up(*instances: Any) -> list[Any]:
+    return RequestReader(open_bundle(looking_up_bundle()).schema).decode(_body(*instances))
+
+
+def test_a_lookup_may_be_carried_left_out_or_null_and_these_are_three_things() -> None:
+    reader = RequestReader(open_bundle(looking_up_bundle()).schema)
+    sent = [an_instance(), an_instance(zone_mean_7d=2.5), an_instance(zone_mean_7d=None)]
+
+    carried = [reader.carried(row) for row in looking_up(*sent)]
+
+    assert [one[0] for one in carried] == [msgspec.UNSET, 2.5, None]
+    assert carried == [reader.carried(row) for row in reader.check(sent)]
+
+
+def test_without_a_store_a_lookup_that_is_left_out_has_its_default() -> None:
+    reader = RequestReader(open_bundle(looking_up_bundle()).schema)
+    rows = looking_up(an_instance(), an_instance(zone_count_7d=None), an_instance(zone_mean_7d=1.0, zone_count_7d=2.0))
+
+    frame = reader.frame(rows)
+
+    assert frame["zone_mean_7d"].to_list() == [None, None, 1.0]
+    assert frame["zone_count_7d"].to_list() == [0.5, None, 2.0]
+    assert frame.columns == reader.schema.polars.names()
+
+
+def test_the_log_writes_down_only_the_lookups_that_came() -> None:
+    (left_out, carried) = looking_up(an_instance(), an_instance(zone_count_7d=2.0))
+
+    assert "zone_count_7d" not in json.loads(msgspec.json.encode(left_out))
+    assert json.loads(msgspec.json.encode(carried))["zone_count_7d"] == 2.0
+
+
+@pytest.mark.parametrize("value", ["many", True, [1.0], 1e39])
+def test_a_carried_lookup_of_another_type_is_named(value: Any) -> None:
+    with pytest.raises(FieldError) as caught:
+        looking_up(an_instance(zone_count_7d=value))
+
+    assert caught.value.field == "zone_count_7d"
