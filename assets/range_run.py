@@ -13,12 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from assets.lineage import evaluate_lineage, lineage_checks
 from assets.partitioning import partitions_of
-from assets.reporting import Materializations
+from assets.reporting import Evaluations, Materializations
 from perennial.declaration import Pipeline
 from perennial.errors import PartitionBlocked
 from perennial.graph.lineage import Standing
@@ -127,11 +126,10 @@ class RangeRun:
         self.context = context
         self.pipeline = pipeline
         self.names = names
-        self.check = check
         self.keys = list(context.partition_keys)
         self.blocked: dict[str, str] = {}
-        self._found: dict[str, Metadata] = {}
         self._materializations = Materializations(context)
+        self._evaluations = Evaluations(context, dg.AssetKey([pipeline.name, names[0]]), check)
         self._is_past = False
 
     def batches(self, rows: Mapping[str, int]) -> Iterator[list[str]]:
@@ -240,28 +238,14 @@ class RangeRun:
         severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
         blocking: bool = True,
     ) -> None:
-        if self.check is not None and not self._is_past:
+        if self._evaluations.check is not None and not self._is_past:
             shown = {"metadata": dict(metadata), "description": found or None}
             blocks = blocking and severity is dg.AssetCheckSeverity.ERROR
-            self._found[key] = {"passed": passed, "severity": severity, "blocking": blocks, **shown}
+            self._evaluations.add(key, {"passed": passed, "severity": severity, "blocking": blocks, **shown})
 
     def _report_check(self) -> None:
-        """Write down what the check found since the last call, each bound to the materialization that it judges:
-        without that, the UI takes the partition for one that was never checked.
-        """
         self._materializations.store()
-        targets = self._targets() if self._found else {}
-        for key, found in self._found.items():
-            self.context.log_event(
-                dg.AssetCheckEvaluation(
-                    asset_key=self._checked,
-                    check_name=str(self.check),
-                    partition=key,
-                    target_materialization_data=targets.get(key),
-                    **found,
-                )
-            )
-        self._found.clear()
+        self._evaluations.store()
 
     def _report_lineage(self) -> None:
         """Write down whether what the step has made is up to date in every partition, not only in those of this run."""
@@ -274,24 +258,6 @@ class RangeRun:
     def is_past(self) -> bool:
         """Whether the rows at hand are of an earlier revision, of which nothing is reported."""
         return self._is_past
-
-    def _targets(self) -> dict[str, AssetCheckEvaluationTargetMaterializationData]:
-        """The latest materialization of each partition that the check has judged."""
-        instance, judged = self.context.instance, dg.DagsterEventType.ASSET_MATERIALIZATION
-        latest = instance.get_latest_storage_id_by_partition(self._checked, judged, set(self._found))
-        if not latest:
-            return {}
-        asked = dg.AssetRecordsFilter(asset_key=self._checked, storage_ids=list(latest.values()))
-        return {
-            str(record.partition_key): AssetCheckEvaluationTargetMaterializationData(
-                storage_id=record.storage_id, run_id=record.event_log_entry.run_id, timestamp=record.timestamp
-            )
-            for record in instance.fetch_materializations(asked, limit=len(latest)).records
-        }
-
-    @property
-    def _checked(self) -> dg.AssetKey:
-        return dg.AssetKey([self.pipeline.name, self.names[0]])
 
     def _is_last(self) -> bool:
         """Whether no asset downstream of this one runs in the same run and would say what is blocked."""

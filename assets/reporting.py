@@ -1,12 +1,14 @@
-"""Reporting: the materializations of one step, stored a commit's worth at a time.
+"""Reporting: the materializations of one step and what its check found, stored a commit's worth at a time.
 
 An event stored by itself is a transaction of its own. Those of one commit are stored together where the
 instance's event log knows batches (`resources/event_log.py`, Postgres), and one by one elsewhere.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 from dagster._core.events import DagsterEvent, DagsterEventBatchMetadata, generate_event_batch_id
 
 
@@ -39,3 +41,48 @@ class Materializations:
             for each in batch
         ]
         self.context.op_execution_context._events.extend(events)  # noqa: SLF001 - as `log_event` does for one event
+
+
+class Evaluations:
+    """What the check of one step found, partition by partition."""
+
+    def __init__(self, context: dg.AssetExecutionContext, asset: dg.AssetKey, check: str | None) -> None:
+        self.context = context
+        self.asset = asset
+        self.check = check
+        self._found: dict[str, Mapping[str, Any]] = {}
+
+    def add(self, key: str, found: Mapping[str, Any]) -> None:
+        """Keep what the check `found` in partition `key` until `store`."""
+        self._found[key] = found
+
+    def store(self) -> None:
+        """Write down what is kept, each bound to the materialization that it judges: without that, the UI takes
+        the partition for one that was never checked.
+        """
+        targets = self._targets() if self._found else {}
+        for key, found in self._found.items():
+            self.context.log_event(
+                dg.AssetCheckEvaluation(
+                    asset_key=self.asset,
+                    check_name=str(self.check),
+                    partition=key,
+                    target_materialization_data=targets.get(key),
+                    **found,
+                )
+            )
+        self._found.clear()
+
+    def _targets(self) -> dict[str, AssetCheckEvaluationTargetMaterializationData]:
+        """The latest materialization of each partition that the check has judged."""
+        instance, judged = self.context.instance, dg.DagsterEventType.ASSET_MATERIALIZATION
+        latest = instance.get_latest_storage_id_by_partition(self.asset, judged, set(self._found))
+        if not latest:
+            return {}
+        asked = dg.AssetRecordsFilter(asset_key=self.asset, storage_ids=list(latest.values()))
+        return {
+            str(record.partition_key): AssetCheckEvaluationTargetMaterializationData(
+                storage_id=record.storage_id, run_id=record.event_log_entry.run_id, timestamp=record.timestamp
+            )
+            for record in instance.fetch_materializations(asked, limit=len(latest)).records
+        }
