@@ -160,13 +160,25 @@ def _seasonal(past: Array, seasons: Array) -> tuple[Array, Array, int]:
 
     own = seasons[:-1]
     groups = own if (own == seasons[-1]).sum() >= 3 else np.zeros_like(own)
-    left_out = np.empty_like(past)
-    for place in range(len(past)):
-        like = groups == groups[place]
-        like[place] = False
-        left_out[place] = np.median(past[like] if like.sum() >= 2 else np.delete(past, place, axis=0), axis=0)
+    left_out = _medians_without(past)
+    for season in set(groups.tolist()):
+        like = groups == season
+        if like.sum() >= 3:
+            left_out[like] = _medians_without(past[like])
     centre = np.median(past[groups == (seasons[-1] if groups is own else 0)], axis=0)
     return centre, left_out, len(set(groups.tolist()))
+
+
+def _medians_without(rows: Array) -> Array:
+    """For each of three rows or more, column by column, the median of the others."""
+    import numpy as np
+
+    ordered, rank = np.sort(rows, axis=0), rows.argsort(axis=0).argsort(axis=0)
+    others = len(rows) - 1
+    middle: Array = np.zeros_like(rows)
+    for place in {(others - 1) // 2, others // 2}:
+        middle += np.take_along_axis(ordered, place + (rank <= place), axis=0)
+    return middle / len({(others - 1) // 2, others // 2})
 
 
 def _extreme(misses: Array) -> Array:
