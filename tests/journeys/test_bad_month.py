@@ -144,7 +144,7 @@ def test_the_run_log_names_the_rows_and_what_changed_and_nobody_reads_a_blocked_
     assert "planned_distance" in str(evaluation.metadata["failing rows"].value)
     assert isinstance(evaluation.metadata["data docs"], dg.UrlMetadataValue)
 
-    for name in ("features", "labels", "profile", "predictions"):
+    for name in ("features", "labels", "profile"):
         refused = house.run(name, keys="2023-02")
         assert not refused.success, name
 
