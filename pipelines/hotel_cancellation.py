@@ -25,6 +25,7 @@ from perennial import (
     Pipeline,
     Retraining,
     Schema,
+    Seasons,
     ShareOfDecisions,
     Slice,
     Windows,
@@ -40,7 +41,7 @@ arrival = concat_str(
 ).str.to_datetime("%Y-%B-%d")
 guests = ("adults", "children", "babies")
 choices = ("hotel", "meal", "market_segment", "distribution_channel", "reserved_room_type", "customer_type")
-until_the_end = {"known": "with_label", "meaning": "changes until the guest is there or cancels"}
+changing = ("booking_changes", "days_in_waiting_list", "total_of_special_requests", "required_car_parking_spaces")
 
 hotel_cancellation = Pipeline(
     name="hotel_cancellation", owner="team:revenue",
@@ -71,9 +72,7 @@ hotel_cancellation = Pipeline(
             "datetime", source=col("reservation_status_date").str.to_datetime("%Y-%m-%d"), known="with_label"),
         "reservation_status": Column("string", known="with_label"),
         "assigned_room_type": Column("string", known="with_label", meaning="given at check-in"),
-        **dict.fromkeys(("booking_changes", "days_in_waiting_list", "total_of_special_requests"),
-                        Column("int32", **until_the_end)),
-        "required_car_parking_spaces": Column("int32", **until_the_end),
+        **dict.fromkeys(changing, Column("int32", known="with_label", meaning="changes until arrival or cancellation")),
         "deposit_type": Column("string", known="with_label", meaning="by payments until arrival or cancellation"),
         "adr": Column("float64", unit="EUR", known="with_label", meaning="what was charged, by nights stayed"),
         "country": Column("string", known="with_label", meaning="corrected at check-in: before, mostly Portugal"),
@@ -90,6 +89,9 @@ hotel_cancellation = Pipeline(
         *map(col, choices), col("agent"), col("company"),
         col("is_repeated_guest"), col("previous_cancellations"), col("previous_bookings_not_canceled"),
     ],
+    seasons=Seasons(ignore=(  # filled in later, or hardly ever
+        "is_canceled", "status_on", "reservation_status", *changing, "assigned_room_type", "deposit_type", "adr",
+        "country", "company", "previous_bookings_not_canceled")),
     label=Label(
         "cancelled", value=col("is_canceled"), known_at="status_on", unit="share", delay=days(1),
         mature_after=Maturity(completeness=0.9, at_latest=days(500))),

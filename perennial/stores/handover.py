@@ -48,8 +48,9 @@ class Handover:
 
     def take(self, step: str, *, bundle: str | None = None) -> dict[str, bytes]:
         """What `step` made. Raises PartitionBlocked unless that was from this training set, and of `bundle`."""
+        needed = self._bound(bundle)
         files = self.artifacts.get(self.pipeline.name, self.as_of, step)
-        made_from, needed = json.loads(files.pop(BOUND)), self._bound(bundle)
+        made_from = json.loads(files.pop(BOUND))
         for name, expected in needed.items():
             if made_from.get(name) != expected:
                 raise self._refusal(

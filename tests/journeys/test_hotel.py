@@ -78,6 +78,24 @@ def test_every_booking_lands_in_the_month_it_was_made_and_those_without_guests_a
     assert odd.height == quarantined.height > 100
 
 
+def test_the_ui_shows_since_when_a_month_is_mature_and_how_late_its_outcomes_came(
+    real: tuple[House, RunResult],
+) -> None:
+    house, _ = real
+
+    records = house.instance.fetch_materializations(house.key("labels"), limit=100).records
+    (shown,) = [
+        r.asset_materialization.metadata for r in records if r.partition_key == "2016-05" and r.asset_materialization
+    ]
+
+    assert shown["mature"].value is True
+    assert str(shown["mature since"].value).startswith("2017-0")  # 88.5 % were known when the year began
+    assert shown["known now [share]"].value == 1.0
+    assert "| 30 | 0.4" in str(shown["known after"].value)
+    for name in ("delay curve", "first outcomes"):
+        assert "data:image/png;base64," in str(shown[name].value)
+
+
 def test_a_training_as_of_december_ends_with_the_newest_mature_month(real: tuple[House, RunResult]) -> None:
     house, _ = real
 
@@ -273,21 +291,34 @@ def test_an_arrival_touches_only_the_partitions_whose_outcomes_it_brings(
     assert changed == {(name, key) for name in TABLES for key in expected}
 
 
-def test_a_training_set_of_the_past_stays_what_it_was_and_every_barred_column_is_caught(
-    delivered: tuple[DatedHouse, pl.DataFrame],
-) -> None:
+@pytest.fixture(scope="module")
+def resolved(delivered: tuple[DatedHouse, pl.DataFrame]) -> tuple[DatedHouse, str]:
+    """The same months ten months later, nearly all outcomes known; and the training set that they gave before."""
     house, rows = delivered
-    patient = replace(LEAKY, windows=Windows(train=2, validation=1, test=1))
-    naive = collect_training_set(house.tables, patient, "2015-12", mature=False).training_set.content_hash
-
+    before = of_the_past(house)
     deliver(known_on(rows, LATER), house.sources.folder(LEAKY))
     assert replace(house, day=LATER).run(*TABLES, keys=(MONTHS[0], MONTHS[-1])).success
+    return house, before
 
-    again = collect_training_set(house.tables, patient, "2015-12", mature=False).training_set.content_hash
-    assert again == naive
+
+def of_the_past(house: House) -> str:
+    short = replace(LEAKY, windows=Windows(train=2, validation=1, test=1))
+    return collect_training_set(house.tables, short, "2015-12", mature=False).training_set.content_hash
+
+
+def test_a_training_set_of_the_past_stays_what_it_was(resolved: tuple[DatedHouse, str]) -> None:
+    house, before = resolved
+
+    assert of_the_past(house) == before
+
+
+def test_every_barred_column_put_back_is_caught_and_no_innocent_one(resolved: tuple[DatedHouse, str]) -> None:
+    house, _ = resolved
+
     collected = collect_training_set(house.tables, LEAKY, "2016-10")
-    assert list(collected.keys.all) == MONTHS
     report = audit_training_set(house.tables, LEAKY, collected)
+
+    assert list(collected.keys.all) == MONTHS
     assert report.deliveries == len(MONTHS)
     assert report.missed == ()
     assert {leak.name for leak in report.leaks} == {expression.meta.output_name() for expression in BARRED}
@@ -298,6 +329,21 @@ def test_a_training_set_of_the_past_stays_what_it_was_and_every_barred_column_is
         assert float(purity) == pytest.approx(each.purity, abs=0.01)
         assert changed == ("-" if each.changed is None else f"{each.changed:.1%}")
         assert (caught == "no") is (not each.caught)
+
+
+def test_a_training_set_with_a_leak_is_blocked_in_its_run_and_in_later_ones(resolved: tuple[DatedHouse, str]) -> None:
+    house, _ = resolved
+
+    first = house.run("training_set", "base_rate", keys="2016-10")
+    later = house.run("base_rate", keys="2016-10")
+
+    assert [error.step for error in first.errors] == ["hotel_cancellation__training_set"]
+    assert "no_feature_leaks" in first.errors[0].message
+    assert "training_set is blocked: feature 'reservation_status' alone orders the outcomes" in later.errors[0].message
+    (check,) = house.evaluations("training_set", "no_feature_leaks", first.run_id).values()
+    assert "days_to_status" in str(check.metadata["features"].value)
+    (refusal,) = house.tables.operations.ledger("hotel_cancellation", kind="refusal")
+    assert "feature 'country' is not what was first known" in refusal.reason
 
 
 def told_of_leaks() -> dict[str, list[str]]:

@@ -67,3 +67,14 @@ def test_refuses_before_there_is_a_training_set(handover: Handover) -> None:
 
     with pytest.raises(PartitionBlocked, match="training_set is missing"):
         early.give("median", {})
+
+
+def test_refuses_a_training_set_that_did_not_pass_its_check(handover: Handover) -> None:
+    handover.give("median", {"model.onnx": b"graph"})
+    frame = pl.DataFrame({"partition": [AS_OF], "label": [1.0]})
+    handover.tables.save(
+        handover.pipeline, "training_set", frame, {AS_OF: Outcome(blocked="feature 'tip' leaks")}, at=AT
+    )
+
+    with pytest.raises(PartitionBlocked, match="training_set is blocked: feature 'tip' leaks, found blocked"):
+        handover.take("median")
