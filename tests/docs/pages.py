@@ -18,6 +18,7 @@ READ_IN_ORDER = (
     "settings.md",
     "lake.md",
     "validation.md",
+    "online-features.md",
 )
 GUIDES = [CLONE / "docs" / name for name in READ_IN_ORDER]
 """In the order in which a newcomer reads them: a page's commands may rest on those of the pages before."""
