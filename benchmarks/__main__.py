@@ -19,7 +19,10 @@ from rich.table import Table
 from benchmarks.rows import Row
 from perennial.settings import CLONE, turn_telemetry_off
 
-NAMES = ("definitions", "months", "days", "aggregates", "release", "serving", "lookup", "alarms")
+NAMES = (
+    *("definitions", "suite", "months", "days", "events", "large", "aggregates"),
+    *("release", "serving", "lookup", "alarms"),
+)
 """Modules of this package with a `run() -> list[Row]`."""
 RESULTS = CLONE / "build" / "bench.jsonl"
 
