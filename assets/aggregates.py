@@ -12,7 +12,7 @@ from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
 from perennial.featurization.description import entity_counts, top_entities, value_rows
 from perennial.featurization.lineage import obstacle
-from perennial.featurization.partials import partial_rows
+from perennial.featurization.partials import columns_read, partial_rows
 from perennial.graph.lineage import inputs_of
 from perennial.stores.aggregates import compute_states
 from perennial.stores.clock import Clock
@@ -34,7 +34,7 @@ def build_partials(pipeline: Pipeline) -> dg.AssetsDefinition:
     ) -> Iterator[dg.Output[None]]:
         run = RangeRun(context, pipeline, "partials")
         for accepted, keys in run.work(tables, "accepted"):
-            rows = tables.read(pipeline, "accepted", revisions_of(accepted, keys))
+            rows = tables.read(pipeline, "accepted", revisions_of(accepted, keys), columns_read(pipeline))
 
             summed = partial_rows(rows, pipeline)
 

@@ -20,10 +20,11 @@ from pathlib import Path
 
 import polars as pl
 
+from assets.range_run import batches_of
 from benchmarks.plain.aggregates import sums
 from perennial import Rolling
 from perennial.declaration import Pipeline
-from perennial.featurization.partials import partial_rows
+from perennial.featurization.partials import columns_read, partial_rows
 from perennial.graph.lineage import inputs_of
 from perennial.settings import find_home
 from perennial.stores.aggregates import compute_states, with_aggregates
@@ -57,14 +58,15 @@ def prepare(folder: Path, keys: Sequence[str]) -> None:
 
 def run(tables: Tables, pipeline: Pipeline, keys: Sequence[str]) -> pl.DataFrame:
     """Write partials and aggregates as the assets do, and return the trips of `keys` with what was known."""
-    for key in keys:
-        accepted = tables.records(pipeline, "accepted")[key]
-        partials = partial_rows(tables.read(pipeline, "accepted", [key]), pipeline)
-        tables.save(pipeline, "partials", partials, {key: derived(pipeline, "partials", accepted)}, at=AT)
+    accepted, read = tables.records(pipeline, "accepted"), columns_read(pipeline)
+    for batch in batches_of({key: accepted[key].rows for key in keys}):
+        partials = partial_rows(tables.read(pipeline, "accepted", batch, read), pipeline)
+        made = {key: derived(pipeline, "partials", accepted[key]) for key in batch}
+        tables.save(pipeline, "partials", partials, made, at=AT)
     standing = tables.standing(pipeline)
     outcomes = {key: _outcome(pipeline, standing.across("aggregates", key, 1), key) for key in keys}
     tables.save(pipeline, "aggregates", compute_states(tables, pipeline, keys), outcomes, at=AT)
-    joined = with_aggregates(tables, pipeline, tables.read(pipeline, "accepted", list(keys)))
+    joined = with_aggregates(tables, pipeline, tables.read(pipeline, "accepted", list(keys), read))
     joined = joined.select("event_time", *(aggregate.name for aggregate in pipeline.checked_aggregates))
     joined.write_parquet(find_home(os.environ).root / "joined.parquet")
     return joined

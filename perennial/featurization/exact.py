@@ -15,14 +15,14 @@ LARGEST = 2.0**64
 LIMBS = ("words", "units", "fractions")
 
 
-def limbs_of(value: pl.Expr, name: str) -> list[pl.Expr]:
-    """`value` as three integer columns named after `name`; a null counts nothing.
+def limbs_of(value: pl.Expr, name: str, *, largest: float = LARGEST) -> list[pl.Expr]:
+    """`value` as three integer columns named after `name`; a null counts nothing. None is beyond `largest`.
 
     >>> pl.DataFrame({"x": [1.5, -0.25]}).select(limbs_of(pl.col("x"), "x")).sum().row(0)
     (0, 1, 1073741824)
     """
-    words = (value * (1 / WORD)).cast(pl.Int64)
-    rest = value - words.cast(pl.Float64) * WORD
+    words = (value * (1 / WORD)).cast(pl.Int64) if largest >= WORD else pl.lit(0, pl.Int64)
+    rest = value - words.cast(pl.Float64) * WORD if largest >= WORD else value
     units = rest.cast(pl.Int64)
     fractions = ((rest - units.cast(pl.Float64)) * WORD).round().cast(pl.Int64)
     parts = zip(limb_names(name), (words, units, fractions), strict=True)

@@ -5,7 +5,7 @@ Any window's aggregate is put together from them, so that 28 days over a year re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -25,10 +25,12 @@ def partial_rows(accepted: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
     """The partials of `accepted` rows: partition, `by`, the entity, `day`, `known_at`, and sums of each value.
 
     `day` is the local day of the event; `known_at` that of the row, or of its label where that is later
-    and a value reads the outcome: such a value's sums stand in a row of that time. Ordered by all of
-    these, so that equal rows make equal partials. Raises FeatureError for a number too large to add.
+    and a value reads the outcome: such a value's sums stand in a row of that time. Equal rows in equal
+    order make equal partials. Raises FeatureError for a number too large to add.
     """
     aggregates = pipeline.checked_aggregates
+    if accepted.is_empty():
+        return partial_schema(pipeline).to_frame()
     # No window is looked at before its partition's end, so that what was known earlier stands together.
     ends = {key: pipeline.time.known_at(key) for key in accepted.get_column("partition").unique()}
     end = pl.col("partition").replace_strict(ends, return_dtype=pl.Datetime("us", "UTC"))
@@ -38,14 +40,20 @@ def partial_rows(accepted: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
         *entity_columns(aggregates),
         pl.col("event_time").dt.convert_time_zone(pipeline.time.timezone).dt.date().alias("day"),
         on_time.alias("known_at"),
-        pl.max_horizontal(on_time, label_known_at(pipeline)).alias("_late"),
-        label_known_at(pipeline).is_not_null().alias("_labelled"),
+        label_known_at(pipeline).alias("_late"),
         *_values(aggregates),
-    )
-    _check_sizes(rows, aggregates, where=pipeline.name)
-    keys = ["partition", "by", *entity_columns(aggregates), *WHEN]
-    parts = [_grouped(rows, group, members) for group, members in groups_of(aggregates).items()]
-    return _complete(pl.concat(parts, how="diagonal_relaxed"), pipeline).sort(keys, nulls_last=True)
+    ).with_columns((pl.col("_late") <= pl.col("known_at")).fill_null(value=False).alias("_on_time"))
+    largest = _largest(rows, aggregates, where=pipeline.name)
+    parts = [_grouped(rows, group, members, largest) for group, members in groups_of(aggregates).items()]
+    return _complete(pl.concat(parts, how="diagonal_relaxed"), pipeline)
+
+
+def columns_read(pipeline: Pipeline) -> list[str]:
+    """The columns of accepted rows that partials are made from."""
+    aggregates = pipeline.checked_aggregates
+    read = [name for a in aggregates if a.expression is not None for name in a.expression.meta.root_names()]
+    times = ("partition", "event_time", "known_at", pipeline.label.known_at)
+    return list(dict.fromkeys([*times, *entity_columns(aggregates), *read]))
 
 
 def partial_schema(pipeline: Pipeline) -> pl.Schema:
@@ -100,50 +108,70 @@ def _values(aggregates: Sequence[Aggregate]) -> list[pl.Expr]:
     return list(found.values())
 
 
-def _check_sizes(rows: pl.DataFrame, aggregates: Sequence[Aggregate], *, where: str) -> None:
+def _largest(rows: pl.DataFrame, aggregates: Sequence[Aggregate], *, where: str) -> dict[str, float]:
+    """By value: its largest magnitude. Raises FeatureError for one too large to add up exactly."""
+    found: dict[str, float] = {}
     for value, hows in _uses(aggregates).items():
-        largest = LARGEST**0.5 if "std" in hows else LARGEST
-        found = rows.get_column(f"_{value}").abs().max()
-        if isinstance(found, float) and found >= largest:
+        limit = LARGEST**0.5 if "std" in hows else LARGEST
+        magnitude = rows.get_column(f"_{value}").abs().max()
+        found[value] = magnitude if isinstance(magnitude, float) else 0.0
+        if found[value] >= limit:
             raise FeatureError(
                 f"aggregate of {value!r} meets a number too large to add up exactly",
                 where=where,
-                found=f"{found:.4g}",
-                expected=f"numbers below {largest:.3g}",
+                found=f"{found[value]:.4g}",
+                expected=f"numbers below {limit:.3g}",
                 hint="an expectation on the column quarantines such a row",
             )
+    return found
 
 
-def _grouped(rows: pl.DataFrame, group: str, members: Sequence[Aggregate]) -> pl.DataFrame:
-    """The partials of one entity: values known with the row, and values known with the label."""
-    known = rows.filter(pl.all_horizontal(pl.col(name).is_not_null() for name in members[0].by))
-    keys = ["partition", *members[0].by, *WHEN]
-    late = [member for member in members if member.late]
-    early = [member for member in members if not member.late]
-    labelled = known.filter("_labelled").with_columns(known_at="_late")
-    parts = [_summed(part, keys, used) for part, used in ((known, early), (labelled, late)) if used]
-    if len(parts) == 2:
-        together = pl.concat(parts, how="diagonal")
-        ends = [pl.col(name).min() if name.endswith("_min") else pl.col(name).max() for name in end_columns(members)]
-        parts = [together.group_by(keys).agg(*(pl.col(name).sum() for name in sum_columns(members)), *ends)]
-    return parts[0].with_columns(by=pl.lit(group))
+def _grouped(
+    rows: pl.DataFrame, group: str, members: Sequence[Aggregate], largest: Mapping[str, float]
+) -> pl.DataFrame:
+    """The partials of one entity: what is known on time, and what is known only with a later label."""
+    by = members[0].by
+    known = rows.filter(pl.all_horizontal(pl.col(name).is_not_null() for name in by))
+    keys = ["partition", *by, *WHEN]
+    late = {f"_{member.value}" for member in members if member.late}
+    early = {f"_{member.value}" for member in members if not member.late}
+    masked = known.with_columns(pl.when("_on_time").then(pl.col(name)).alias(name) for name in sorted(late))
+    parts = [_summed(masked, keys, members, largest)]
+    behind = known.filter(~pl.col("_on_time") & pl.col("_late").is_not_null()) if late else known.clear()
+    if behind.height:
+        behind = behind.with_columns(
+            pl.col("_late").alias("known_at"), *(pl.lit(None, pl.Float64).alias(name) for name in sorted(early))
+        )
+        parts.append(_summed(behind, keys, members, largest))
+    found = pl.concat(parts)
+    if len(parts) == 2 and found.select(keys).is_duplicated().any():
+        ends = [_end(name, name) for name in end_columns(members)]
+        found = found.group_by(keys, maintain_order=True).agg(
+            *(pl.col(name).sum() for name in sum_columns(members)), *ends
+        )
+    return found.with_columns(by=pl.lit(group))
 
 
-def _summed(rows: pl.DataFrame, keys: Sequence[str], members: Sequence[Aggregate]) -> pl.DataFrame:
+def _summed(
+    rows: pl.DataFrame, keys: Sequence[str], members: Sequence[Aggregate], largest: Mapping[str, float]
+) -> pl.DataFrame:
     columns: list[pl.Expr] = []
     for value, hows in _uses(members).items():
         number = pl.col(f"_{value}")
-        columns.append(number.is_not_null().cast(pl.Int64).alias(f"{value}_count"))
         if hows & {"mean", "sum", "share", "std"}:
-            columns += limbs_of(number, f"{value}_sum")
+            columns += limbs_of(number, f"{value}_sum", largest=largest[value])
         if "std" in hows:
-            columns += limbs_of(number * number, f"{value}_square")
+            columns += limbs_of(number * number, f"{value}_square", largest=largest[value] ** 2)
+    counts = [pl.col(f"_{value}").count().cast(pl.Int64).alias(f"{value}_count") for value in _uses(members)]
     sums = [pl.col(column.meta.output_name()).sum() for column in columns]
-    ends = [pl.col(f"_{name[:-4]}").min().alias(name) for name in end_columns(members) if name.endswith("_min")]
-    ends += [pl.col(f"_{name[:-4]}").max().alias(name) for name in end_columns(members) if name.endswith("_max")]
-    summed = rows.with_columns(columns).group_by(keys).agg(*sums, *ends)
-    counted = pl.any_horizontal(pl.col(f"{value}_count") > 0 for value in _uses(members))
-    return summed.filter(counted)
+    ends = [_end(f"_{name[:-4]}", name).alias(name) for name in end_columns(members)]
+    summed = rows.with_columns(columns).group_by(keys, maintain_order=True).agg(*counts, *sums, *ends)
+    return summed.filter(pl.any_horizontal(pl.col(f"{value}_count") > 0 for value in _uses(members)))
+
+
+def _end(column: str, name: str) -> pl.Expr:
+    """The smallest or the largest of `column`, as `name` says."""
+    return pl.col(column).min() if name.endswith("_min") else pl.col(column).max()
 
 
 def _complete(partials: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:

@@ -84,13 +84,12 @@ def state_rows(partials: pl.DataFrame, pipeline: Pipeline, states: Sequence[Stat
 
     `partials` have two more columns: `since`, when the revision that they are part of was known, and
     `until`, when the next one replaced it (null while none has). A row of nulls says that an entity has
-    left the windows since the state before.
+    left the windows since the state before. Within a partition the order is that of the entities.
     """
     aggregates = pipeline.checked_aggregates
     parts = [_of_entity(partials, members, states) for members in groups_of(aggregates).values()]
-    blank = pl.DataFrame(schema=state_schema(pipeline))
-    found = pl.concat([blank, *parts], how="diagonal").select(blank.columns)
-    return found.sort(["partition", "known_at", "by", *entity_columns(aggregates)], nulls_last=True)
+    blank = state_schema(pipeline).to_frame()
+    return pl.concat([blank, *parts], how="diagonal").select(blank.columns)
 
 
 def state_schema(pipeline: Pipeline) -> pl.Schema:
@@ -186,4 +185,4 @@ def _named(found: pl.DataFrame, states: Sequence[State]) -> pl.DataFrame:
             "known_at": pl.Series([state.known_at for state in states], dtype=pl.Datetime("us", "UTC")),
         }
     )
-    return found.join(named, on="_state", how="inner").drop("_state")
+    return found.join(named, on="_state", how="inner", maintain_order="left").drop("_state")

@@ -1,6 +1,7 @@
 """Catalogue: every feature is in it, with what it is made from, and the committed page is the one of now."""
 
 from dataclasses import replace
+from typing import Any
 
 from perennial import Column, Median, col
 from perennial.featurization.catalogue import Entry, catalogue_of, page_of
@@ -10,7 +11,7 @@ from pipelines.discovery import discover
 from tests.perennial.featurization.timelines import RIDES
 
 
-def entry(name: str, **changes: object) -> Entry:
+def entry(name: str, **changes: Any) -> Entry:
     found = catalogue_of(replace(RIDES, **changes))
     return next(each for each in found if each.name == name)
 
