@@ -109,7 +109,12 @@ class Batcher:
         """Answer `batch` with the lookups of all its rows, read together."""
         served, rows = batch[0].served, [row for waiting in batch for row in waiting.rows]
         try:
-            found = await self._lookups.fill(served.pipeline, served.predictor.reader, rows)
+            found = []
+            for first in range(0, len(rows), INLINE_ROWS):
+                if first:
+                    await asyncio.sleep(0)  # other requests are answered between the parts
+                part = rows[first : first + INLINE_ROWS]
+                found += await self._lookups.fill(served.pipeline, served.predictor.reader, part)
         except Exception as error:
             log.exception("the lookups of %s failed", served.pipeline)
             _deliver(batch, [error] * len(batch))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -68,6 +69,8 @@ class Known:
     """What is online of the views of one pipeline, as last read."""
 
     states: Mapping[str, OnlineState] = field(default_factory=dict)
+    views: frozenset[str] = frozenset()
+    """Which views were asked for; those of another version may be others."""
     read_at: float = -1e9
     down: str | None = None
     """Why it could not be read."""
@@ -112,16 +115,15 @@ class Lookups:
         )  # fmt: skip
         for plan in self._plans(reader.schema):
             await self._fill_view(asked, plan)
-        for defaulted in asked.defaulted:
-            for name, reason in defaulted.items():
-                self._metrics.lookup_defaults.labels(pipeline, name, reason).inc()
+        for (name, reason), count in Counter(pair for one in asked.defaulted for pair in one.items()).items():
+            self._metrics.lookup_defaults.labels(pipeline, name, reason).inc(count)
         self._metrics.lookup_seconds.labels(pipeline).observe(self._clock() - began)
         return [Found(values=tuple(v), defaulted=d) for v, d in zip(asked.values, asked.defaulted, strict=True)]
 
     def troubles(self) -> dict[Trouble, str]:
         """What a person should look at now, by pipeline and view: why."""
         now = self._clock()
-        found = {trouble: said for trouble, (at, said) in self._seen.items() if now - at < TROUBLE_SECONDS}
+        found = {trouble: said for trouble, (at, said) in list(self._seen.items()) if now - at < TROUBLE_SECONDS}
         for pipeline, known in list(self._known.items()):
             if known.down is not None:
                 found[pipeline, "online store"] = known.down
@@ -196,29 +198,32 @@ class Lookups:
     async def _look(self, pipeline: str, schema: RequestSchema) -> Known:
         """What is online, not older than STATE_SECONDS but for the request that has it read again."""
         known = self._known.setdefault(pipeline, Known())
-        first = known.read_at < 0
-        if self._clock() - known.read_at >= STATE_SECONDS and pipeline not in self._reading:
-            task = asyncio.get_running_loop().create_task(self._read_states(pipeline, known, schema))
+        views = frozenset(plan.name for plan in self._plans(schema))
+        while pipeline in self._reading and not views <= known.views:
+            await asyncio.shield(self._reading[pipeline])
+        if pipeline not in self._reading and (
+            not views <= known.views or self._clock() - known.read_at >= STATE_SECONDS
+        ):
+            task = asyncio.get_running_loop().create_task(self._read_states(pipeline, known, views))
             self._reading[pipeline] = task
             task.add_done_callback(lambda _: self._reading.pop(pipeline, None))
-        if first and pipeline in self._reading:
-            await asyncio.shield(self._reading[pipeline])
+            if not views <= known.views:
+                await asyncio.shield(task)
         return known
 
-    async def _read_states(self, pipeline: str, known: Known, schema: RequestSchema) -> None:
-        views = [plan.name for plan in self._plans(schema)]
+    async def _read_states(self, pipeline: str, known: Known, views: frozenset[str]) -> None:
         try:
             if self._reader is None:
                 raise OnlineStoreDown("there is none while a single bundle is served", where="online store")
-            known.states = await read_states(self._reader, pipeline, views)
+            known.states = await read_states(self._reader, pipeline, sorted(views))
         except OnlineStoreDown as error:
             self._note(pipeline, known, error)
             return
         finally:
-            known.read_at = self._clock()
+            known.views, known.read_at = views, self._clock()
         if known.down is not None:
             log.info("%s: the online store answers again", pipeline)
-        known.down, known.missing = None, tuple(view for view in views if view not in known.states)
+        known.down, known.missing = None, tuple(sorted(views - set(known.states)))
         self._metrics.online_store_up.labels(pipeline).set(1)
         for view, state in known.states.items():
             if state.known_at is not None:

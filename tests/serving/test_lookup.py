@@ -16,14 +16,16 @@ from typing import Any
 import polars as pl
 import pytest
 
+from perennial.bundle.bundle import open_bundle
 from perennial.featurization.views import feature_views
+from perennial.prediction.request import RequestReader
 from perennial.stores.feature_store import FeatureStore, Moment
 from perennial.stores.online import open_reader
 from perennial.stores.operations.alerts import Alert
 from serving.alarms import Alarms
 from serving.batching import Batcher
-from serving.lookup import STATE_SECONDS, TROUBLE_SECONDS, Lookups
-from tests.bundles import LOOKED_UP, an_instance, answer_by_hand
+from serving.lookup import STATE_SECONDS, TROUBLE_SECONDS, Found, Lookups
+from tests.bundles import LOOKED_UP, an_instance, answer_by_hand, looking_up_bundle
 from tests.servers import free_port, redis_process
 from tests.serving.conftest import NOW, City, Local
 
@@ -332,6 +334,21 @@ def test_the_documentation_names_the_lookups_as_fields_that_may_be_left_out(serv
     assert [(one["name"], one["default"], one["stale_after"]) for one in lookups] == [
         ("zone_mean_7d", None, 172800.0), ("zone_count_7d", 0.5, 172800.0),
     ]  # fmt: skip
+
+
+def test_a_version_with_other_views_is_looked_up_at_once(served: Local, store: FeatureStore) -> None:
+    bring_online(store, ("north", 30.0, 4.0))
+    (mean, count) = open_bundle(looking_up_bundle()).schema.lookups
+    schema = open_bundle(looking_up_bundle()).schema
+    reader = RequestReader(replace(schema, lookups=(replace(mean, view="by_another"), count)))
+    one = served.models.find("lookups").predictor.reader
+
+    async def fill(of: RequestReader) -> list[Found]:
+        return await served.lookups.fill("lookups", of, of.check([asked()]))
+
+    before, other, after = (served.loop.run(fill(of))[0].defaulted for of in (one, reader, one))
+
+    assert (before, other, after) == ({}, {"zone_mean_7d": "unavailable"}, {})
 
 
 def test_a_lookup_that_fails_in_an_unforeseen_way_answers_every_request(served: Local) -> None:

@@ -17,7 +17,7 @@ from perennial.errors import BundleError
 from perennial.prediction.scoring import Predictor
 from perennial.stores.bundles import BundleStore
 from perennial.stores.model_server import predict_over_http, running_server
-from tests.bundles import small_bundle
+from tests.bundles import looking_up_bundle, small_bundle
 
 
 def test_rows_get_the_same_answers_over_http_as_in_batch(tmp_path: Path) -> None:
@@ -29,6 +29,17 @@ def test_rows_get_the_same_answers_over_http_as_in_batch(tmp_path: Path) -> None
 
     assert over_http.tolist() == Predictor(bundle).predict(rows).tolist()
     assert np.allclose(over_http, np.tile(bundle.golden["prediction"].to_numpy(), 6))
+
+
+def test_lookups_travel_with_the_rows_nulls_included(tmp_path: Path) -> None:
+    store = BundleStore(tmp_path)
+    bundle = store.get(store.put(looking_up_bundle(2.0)))
+    half = pl.int_range(pl.len()) % 2 == 0
+    rows = bundle.golden.with_columns(pl.when(half).then("zone_mean_7d"), zone_count_7d=pl.lit(7.0, pl.Float32))
+
+    over_http = predict_over_http(bundle, rows)
+
+    assert over_http.tolist() == Predictor(bundle).predict(rows).tolist()
 
 
 def test_a_row_that_the_server_refuses_is_an_error_that_says_why(tmp_path: Path) -> None:
