@@ -22,6 +22,10 @@ def data_assets(pipeline: Pipeline) -> tuple[str, ...]:
     return (*steps_of(pipeline), *(("online_features",) if pipeline.aggregates else ()))
 
 
+LEARNED_FROM = ("features", "labels", "summary")
+"""What must stand of each partition of a training window: without a summary nobody has judged its rows."""
+
+
 def training_assets(pipeline: Pipeline) -> tuple[str, ...]:
     """The assets of one training, from its rows to its release."""
     candidates = [candidate.name for candidate in pipeline.candidates]

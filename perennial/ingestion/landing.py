@@ -54,9 +54,8 @@ class Arrival:
         try:
             yield from self.rows.collect_batches(chunk_size=size, maintain_order=True)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-            damaged = SourceError(
-                "the source's file is damaged", where=self.partition, found=str(error).splitlines()[0], expected=self.uri
-            )
+            found = str(error).splitlines()[0]
+            damaged = SourceError("the source's file is damaged", where=self.partition, found=found, expected=self.uri)
             damaged.signature = self.signature
             raise damaged from error
 

@@ -10,6 +10,7 @@ from typing import Any
 from perennial.declaration import Pipeline
 from perennial.errors import NoMatureLabels, PartitionBlocked
 from perennial.graph.lineage import Standing
+from perennial.graph.stages import LEARNED_FROM
 from perennial.ingestion.arrivals import fingerprint
 from perennial.labels.maturity import newest_mature
 from perennial.retraining import AsOf, Champion, DriftVerdict, Evidence
@@ -151,7 +152,7 @@ def _newest(tables: Tables, standing: Standing, now: datetime) -> tuple[str | No
 
 
 def _is_unreadable(standing: Standing, key: str, revision: int | None) -> bool:
-    return any(standing.problem_with(name, key, revision) for name in ("features", "labels"))
+    return any(standing.problem_with(name, key, revision) for name in LEARNED_FROM)
 
 
 def _window_evidence(standing: Standing, as_of: str, window: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ import polars as pl
 from perennial.bundle.parity import golden_rows
 from perennial.declaration import Pipeline
 from perennial.errors import PartitionBlocked
+from perennial.graph.stages import LEARNED_FROM
 from perennial.labels.maturity import newest_mature, within_reach
 from perennial.monitoring.drift import reference_sample
 from perennial.stores.operations import PartitionRecord
@@ -126,7 +127,7 @@ def _checked_records(
     """The manifest of the window as it was known at `as_of`, once every partition of it passed and is up to date."""
     standing = tables.standing(pipeline)
     for key in keys.all:
-        for name in ("features", "labels"):
+        for name in LEARNED_FROM:
             problem = standing.problem_with(name, key, standing.known(key, as_of))
             if problem:
                 raise PartitionBlocked(

@@ -71,7 +71,7 @@ def test_a_partition_unlike_its_history_refuses_the_window_until_a_person_acknow
         revision=accepted.revision,
         content_hash="a summary",
         rows=1,
-        inputs={"accepted": accepted.content_hash},
+        inputs=tables.records(SHORT, "summary")[DAYS[2]].inputs,
         provenance={"verdict": "block", "reason": "units: distance_km times 1.6"},
     )
     tables.operations.record_partitions(SHORT.name, "summary", [verdict], at=AT)
@@ -83,7 +83,7 @@ def test_a_partition_unlike_its_history_refuses_the_window_until_a_person_acknow
     assert DAYS[2] in collect_training_set(tables, SHORT, AS_OF).keys.all
 
 
-@pytest.mark.parametrize("name", ["landed", "accepted", "features", "labels"])
+@pytest.mark.parametrize("name", ["landed", "accepted", "features", "labels", "summary"])
 def test_a_blocked_partition_anywhere_in_the_window_refuses_it(tables: Tables, name: str) -> None:
     tables.block(SHORT, name, DAYS[2], Outcome(blocked="spoiled"), at=AT)
 
