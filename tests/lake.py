@@ -36,7 +36,7 @@ def fill(tables: Tables, pipeline: Pipeline) -> None:
         ("accepted", split.accepted),
         ("features", featurize_rows(split.accepted, pipeline)),
         ("labels", label_rows(split.accepted, pipeline)),
-        ("summary", summarize_partitions(split.accepted.select(pipeline.schema.names + ["partition"]), pipeline)),
+        ("summary", summarize_partitions(split.accepted.select([*pipeline.schema.names, "partition"]), pipeline)),
     ):
         judged = {"verdict": "pass"} if name == "summary" else {}
         outcomes = {day: Outcome(inputs=inputs_of(pipeline, name, hashes[day]), provenance=judged) for day in DAYS}
