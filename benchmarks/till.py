@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -22,6 +23,9 @@ from perennial import (
     env,
     expect,
 )  # fmt: skip
+
+if TYPE_CHECKING:
+    import numpy as np
 
 DAY = "2024-03-01"
 KINDS = ("food", "drink", "book", "toy")
@@ -70,10 +74,9 @@ def write_sales(folder: Path, rows: int, *, seed: int = 0) -> Path:
     return path
 
 
-def _sales(rng: object, first: int, count: int) -> pl.DataFrame:
+def _sales(rng: np.random.Generator, first: int, count: int) -> pl.DataFrame:
     import numpy as np
 
-    assert isinstance(rng, np.random.Generator)
     sold = np.datetime64(DAY, "us") + rng.integers(0, 86_400_000_000, count).astype("timedelta64[us]")
     minutes = rng.gamma(2, 5, count)
     price = np.where(rng.random(count) < 0.001, -1.0, np.round(rng.gamma(2, 10, count) + 0.01, 2))

@@ -108,7 +108,8 @@ def _compute(
     failures: list[str] = []
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        bars = {dg.AssetKey([pipeline.name, name]): progress.add_task(name, total=total) for name in data_assets(pipeline)}
+        names = data_assets(pipeline)
+        bars = {dg.AssetKey([pipeline.name, name]): progress.add_task(name, total=total) for name in names}
         for first, last in ranges:
             reason = f"backfill of {first} to {last}"
             result = run_assets(

@@ -116,7 +116,8 @@ def _check_lookups(pipeline: Pipeline) -> None:
             refuse(pipeline, f"lookups[{each.name}].source", each.source.pattern, "one file, without {partition}")
         taken = {"partition", "known_from", "uri", "sha256", "fetched_at", "licence"} & {each.key, *each.columns}
         if taken:
-            refuse(pipeline, f"lookups[{each.name}].columns", sorted(taken), "names that the lookup's table does not use")
+            where = f"lookups[{each.name}].columns"
+            refuse(pipeline, where, sorted(taken), "names that the lookup's table does not use")
     given = {f"{each.name}.{name}" for each in pipeline.lookups for name in each.columns}
     for name, column in pipeline.schema.columns.items():
         source = column.source if isinstance(column.source, str) else ""

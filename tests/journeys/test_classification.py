@@ -159,7 +159,9 @@ def test_a_label_that_is_no_class_stops_at_the_labels_with_its_value_and_an_exam
 
 
 def test_the_brier_score_may_judge_instead(late: House, tmp_path: Path) -> None:
-    objective = replace(delivery_late.objective, metric="brier", goal=0.2)
+    declared = delivery_late.objective
+    assert isinstance(declared, BinaryClassification)
+    objective = replace(declared, metric="brier", goal=0.2)
     squared = replace(delivery_late, objective=objective, candidates=[BaseRate(by="restaurant"), Linear()], slices=[])
     with copy_of(late.home.root, tmp_path / "home", pipeline=squared) as house:
         result = house.run(*training_assets(squared), keys=LAST)

@@ -110,7 +110,9 @@ def test_nothing_that_a_client_sends_makes_a_5xx(answered: tuple[Local, list[str
 
 def test_of_a_classification_an_outcome_is_zero_or_one(answered: tuple[Local, list[str]]) -> None:
     local, ids = answered
-    local.models.find("rides").bundle.manifest["objective"] = {"task": "binary classification"}
+    manifest = local.models.find("rides").bundle.manifest
+    assert isinstance(manifest, dict)
+    manifest["objective"] = {"task": "binary classification"}
 
     answer = _send(local, {"id": ids[0], "label": 1}, {"id": ids[1], "label": 0.5})
 

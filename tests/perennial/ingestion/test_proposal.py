@@ -62,6 +62,7 @@ def test_the_proposal_of_a_real_file_loads_and_every_expectation_holds_on_that_f
     found = propose(raw.frame, file=Path(file).name, is_text=raw.is_text, label=label)
     pipeline = declared(module_text(found, name=name), name)
 
+    assert isinstance(pipeline.source, Files)
     read = rows_of(real_data / file, tmp_path, pipeline.source)
     frame = read.frame
     if found.event_time is None:  # the source must deliver it: that is the question the module asks

@@ -56,6 +56,7 @@ class Written:
     status: str = "ok"
     reason: str | None = None
     inputs: dict[str, str] = field(default_factory=dict)
+    known_at: None = None
 
 
 @given(pipeline=st.sampled_from(PIPELINES), data=st.data(), as_of=st.integers(0, 3))

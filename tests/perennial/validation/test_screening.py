@@ -15,7 +15,7 @@ from perennial.validation.suites import _distinct, partition_windows, row_claim,
 
 DAY = "2024-03-01"
 CALENDAR = Daily(start=DAY, event_time="at")
-SCHEMA = {
+SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "number": pl.Float64,
     "count": pl.Int64,
     "text": pl.String,
