@@ -29,6 +29,8 @@ from perennial.stores.tables import Tables, derived, revisions_of
 
 AGES = (7, 30, 90, 180, 365)
 """Days after which the share of known outcomes is shown."""
+PICTURES = 12
+"""Pictures are shown for the last partitions of a range; the numbers are there for all."""
 
 
 def build_labels(pipeline: Pipeline) -> dg.AssetsDefinition:
@@ -58,7 +60,8 @@ def build_labels(pipeline: Pipeline) -> dg.AssetsDefinition:
             for key in keys:
                 part = parts.get((key,), labelled.clear())
                 shown = _describe(part, accepted[key].rows, unit=pipeline.objective.unit)
-                run.written(key, row_counts(part.height) | shown | late.describe(key, part, accepted[key].rows))
+                maturity = late.describe(key, part, accepted[key].rows, drawn=key in run.keys[-PICTURES:])
+                run.written(key, row_counts(part.height) | shown | maturity)
         yield from run.finish()
 
     return labels
@@ -71,7 +74,7 @@ class _Lateness:
     pipeline: Pipeline
     states: Mapping[str, Completeness] = field(default_factory=dict)
     curve: DelayCurve | None = None
-    means: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    pictures: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, pipeline: Pipeline, rows: pl.DataFrame, labelled: pl.DataFrame, *, now: datetime) -> "_Lateness":
@@ -83,19 +86,15 @@ class _Lateness:
             pipeline=pipeline,
             states=completeness(pipeline, waited, as_of=now, curve=curve),
             curve=curve,
-            means=early_means(labelled, [timedelta(days=age) for age in AGES[:3]]),
+            pictures=_pictures(pipeline, labelled, curve),
         )
 
-    def describe(self, key: str, part: pl.DataFrame, accepted: int) -> dict[str, Any]:
+    def describe(self, key: str, part: pl.DataFrame, accepted: int, *, drawn: bool) -> dict[str, Any]:
         if self.curve is None or key not in self.states:
             return {}
-        state, rule = self.states[key], self.pipeline.label.mature_after
+        state = self.states[key]
         since = mature_since(self.pipeline, key, rows=accepted, known_at=part["known_at"])
         took = (part["known_at"] - part["event_time"]).dt.total_days()
-        drawn = delay_picture(
-            {"all partitions of this run": self.curve},
-            completeness=rule.completeness if isinstance(rule, Maturity) else None,
-        )
         return {
             "mature": state.mature,
             "mature since": instant(since) if since else "",
@@ -105,11 +104,21 @@ class _Lateness:
             "known after": table(
                 {"days": days, "share": rounded(float((took < days).sum()) / max(accepted, 1))} for days in AGES
             ),
-            "delay curve": picture(drawn, "share of outcomes known by age"),
-            "first outcomes": picture(
-                cohort_picture(self.means, unit=self.pipeline.objective.unit), "mean of the outcomes known first"
-            ),
+            **(self.pictures if drawn else {}),
         }
+
+
+def _pictures(pipeline: Pipeline, labelled: pl.DataFrame, curve: DelayCurve) -> dict[str, Any]:
+    """How late the outcomes of these partitions came, and how those that came first differ from all."""
+    rule, unit = pipeline.label.mature_after, pipeline.objective.unit
+    needed = rule.completeness if isinstance(rule, Maturity) else None
+    means = early_means(labelled, [timedelta(days=age) for age in AGES[:3]])
+    return {
+        "delay curve": picture(
+            delay_picture({"outcomes": curve}, completeness=needed), "share of outcomes known by age"
+        ),
+        "first outcomes": picture(cohort_picture(means, unit=unit), "mean of the outcomes known first"),
+    }
 
 
 def _describe(part: pl.DataFrame, accepted: int, *, unit: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def backfilled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("backfilled") / "home"
     simulate_days(root, FIRST, LAST)
     with open_house(root) as house:
-        assert house.run(*ROWS, keys=(FIRST, LAST)).success
+        assert house.run(*ROWS, "summary", keys=(FIRST, LAST)).success
     return root
 
 

@@ -25,11 +25,11 @@ pytestmark = pytest.mark.real_data
 
 
 @pytest.fixture(scope="module")
-def year(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, RunResult]]:
+def year(taxi_sources: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, RunResult]]:
     """All twelve months, backfilled."""
     root = tmp_path_factory.mktemp("taxi") / "home"
-    with open_house(root, pipeline=taxi_eta, TAXI_ETA_SOURCE=str(real_data / "green_taxi")) as house:
-        yield house, house.run(*ROWS, keys=YEAR)
+    with open_house(root, pipeline=taxi_eta, **taxi_sources) as house:
+        yield house, house.run(*ROWS, "summary", keys=YEAR)
 
 
 def casts(house: House, month: str) -> str:
