@@ -21,6 +21,7 @@ from perennial.content import content_hash
 from perennial.declaration import Pipeline
 from perennial.graph.stages import DATA, data_assets
 from perennial.settings import Home, home_at
+from perennial.stores.clock import Clock
 from perennial.stores.sources import Sources
 from perennial.stores.tables import Tables
 from pipelines.delivery_eta import delivery_eta
@@ -39,12 +40,13 @@ class House:
     instance: dg.DagsterInstance
     pipeline: Pipeline = delivery_eta
     environment: Mapping[str, str] | None = None
+    clock: Clock | None = None
+    """The time of its runs, where that is not the machine's."""
 
     @cached_property
     def definitions(self) -> dg.Definitions:
-        return dg.Definitions(
-            assets=build_assets(self.pipeline), resources=resources(), executor=dg.in_process_executor
-        )
+        stores = {**resources(), **({} if self.clock is None else {"clock": self.clock})}
+        return dg.Definitions(assets=build_assets(self.pipeline), resources=stores, executor=dg.in_process_executor)
 
     @cached_property
     def tables(self) -> Tables:
@@ -87,14 +89,15 @@ class House:
         return {e.partition: e for e in found if (e.asset_key, e.check_name) == (self.key(name), check)}
 
     def hashes(self, names: Sequence[str] = DATA) -> dict[str, dict[str, str]]:
-        """By table and partition: the content hash of the rows that stand in the lake now."""
-        found: dict[str, dict[str, str]] = {}
-        for name in names:
-            table = self.pipeline.table(name)
-            rows = self.tables.lakehouse.scan(table).collect() if self.tables.lakehouse.exists(table) else None
-            parts = {} if rows is None else rows.partition_by("partition", as_dict=True, maintain_order=True)
-            found[name] = {str(key): content_hash(part) for (key,), part in sorted(parts.items())}
-        return found
+        """By table and partition: the content hash of the rows that a reader of the newest revision gets now."""
+        read = self.tables.read
+        return {
+            name: {
+                key: content_hash(read(self.pipeline, name, [key])) for key, record in records.items() if record.rows
+            }
+            for name in names
+            for records in [self.tables.records(self.pipeline, name)]
+        }
 
     def versions(self) -> dict[str, int | None]:
         """The newest version of each data table in the lake."""
@@ -110,14 +113,16 @@ class House:
 
 
 @contextmanager
-def open_house(root: Path, *, pipeline: Pipeline = delivery_eta, **environment: str) -> Iterator[House]:
+def open_house(
+    root: Path, *, pipeline: Pipeline = delivery_eta, clock: Clock | None = None, **environment: str
+) -> Iterator[House]:
     """The house in folder `root`, its instance open."""
     home = home_at(root)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in home.environment.items():
             patch.setenv(name, value)
         with open_instance(home, os.environ) as instance:
-            yield House(home=home, instance=instance, pipeline=pipeline, environment=environment)
+            yield House(home=home, instance=instance, pipeline=pipeline, environment=environment, clock=clock)
 
 
 @contextmanager

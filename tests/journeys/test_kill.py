@@ -2,168 +2,192 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import polars as pl
 import pytest
-from rich.console import Console
 
-from cli.backfill import backfill_range
-from cli.session import Session
-from perennial.graph.stages import DATA
-from perennial.settings import home_at
-from pipelines.discovery import Discovered
+from perennial.content import content_hash
+from perennial.graph.lineage import steps_of
 from resources.runs import UNFINISHED, end_lost_runs
 from tests.assets.house import House, open_house, simulate_days
+from tests.journeys.killing import RIDES, Work, count_moments, kill
+from tests.pushes import an_event
+from tests.serving.conftest import Running, running
 
 SEED = 20_240_229
-TELL_AT_A_MOMENT = """
-import os, sys
+KILLS = 50
+PLAIN, ENTITIES = "pipelines.delivery_eta:delivery_eta", "tests.journeys.killing:ENTITIES"
+DAYS, CORRECTED = ("2024-01-01", "2024-01-03"), "2024-01-02"
+IN_PARTS = {
+    "perennial.stores.sources.content:IN_MEMORY": 10,
+    "perennial.stores.large:LARGE_ROWS": 100,
+    "perennial.stores.tables:PART_ROWS": 97,
+    "assets.range_run:MAX_ROWS": 1,
+}
+"""Every file is read when its rows are asked for, and every partition goes through in parts."""
 
-first, last, moment = sys.argv[1], sys.argv[2], int(sys.argv[3])
-home, seen = os.environ["PERENNIAL_HOME"], 0
-
-def count(event, arguments):
-    global seen
-    if arguments and str(arguments[0]).startswith(home):
-        seen += 1
-        if seen == moment:
-            os.write(1, b"now")
-
-from rich.console import Console
-
-from cli.backfill import backfill_range
-from cli.session import open_session
-
-with open_session() as session:
-    sys.addaudithook(count)
-    blocked = backfill_range(
-        session, session.pipeline("delivery_eta"), first, last, everything=False, console=Console(quiet=True)
-    )
-os.write(2, b"touched %d\\n" % seen)
-sys.exit(bool(blocked))
-"""
-"""`perennial backfill`, which tells when it has touched its home so many times (a file opened, a database
-connected, a folder made), and goes on."""
+Stand = Mapping[tuple[str, str, int], tuple[str, str]]
+"""By table, partition and revision: the hash of the rows that a reader gets, and the recorded status."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class City:
-    """The files of some days, and how one clean backfill of them ended."""
+class Scene:
+    """A backfill that is to be killed, the home in which it begins, and how one that nobody killed ended."""
 
-    folder: Path
-    days: tuple[str, str]
+    work: Work
+    begin: Path | None
+    """None: an empty home."""
     moments: int
-    """How often that touched its home."""
-    hashes: dict[str, dict[str, str]]
+    """How often the backfill touches its home."""
+    end: Stand
+
+    def place(self, root: Path) -> Path:
+        if self.begin is not None:
+            shutil.copytree(self.begin, root, symlinks=True)
+        return root
 
 
-def start(root: Path, folder: Path, days: tuple[str, str], moment: int) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, **home_at(root).environment, "DELIVERY_ETA_SOURCE": str(folder)}
-    return subprocess.Popen(
-        [sys.executable, "-c", TELL_AT_A_MOMENT, *days, str(moment)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+def what_stands(house: House) -> Stand:
+    tables, pipeline = house.tables, house.pipeline
+    return {
+        (name, key, number): (content_hash(tables.read(pipeline, name, {key: number})), record.status)
+        for name in steps_of(pipeline)
+        for key, revisions in tables.history(pipeline, name).items()
+        for number, record in revisions.items()
+    }
 
 
-def count_moments(root: Path, folder: Path, days: tuple[str, str]) -> int:
-    """Backfill to the end; return how often it touched its home."""
-    process = start(root, folder, days, -1)
-    _, said = process.communicate()
-    assert process.returncode == 0, said.decode()
-    return int(said.decode().rpartition("touched ")[2])
-
-
-def kill(root: Path, city: City, moment: int) -> None:
-    with start(root, city.folder, city.days, moment) as process:
-        assert process.stdout is not None
-        told = b""
-        while not told.endswith(b"now"):
-            told += (byte := process.stdout.read(1))
-            assert byte, "the backfill ended before its moment came"
-        process.kill()
-
-
-def run_again(house: House, city: City) -> None:
-    """What `perennial backfill` does, in this process, which has imported everything already."""
-    end_lost_runs(house.instance)
-    session = Session(
-        home=house.home,
-        instance=house.instance,
-        definitions=house.definitions,
-        discovered=Discovered(pipelines=(house.pipeline,), broken=()),
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**house.home.environment, "DELIVERY_ETA_SOURCE": str(city.folder)}.items():
-            patch.setenv(name, value)
-        assert backfill_range(session, house.pipeline, *city.days, everything=False, console=Console(quiet=True)) == {}
-
-
-def backfilled(root: Path, days: tuple[str, str]) -> City:
-    simulate_days(root / "city", *days)
-    folder = root / "city" / "world" / "delivery_eta"
-    moments = count_moments(root / "clean", folder, days)
-    with open_house(root / "clean") as house:
-        return City(folder=folder, days=days, moments=moments, hashes=house.hashes())
-
-
-@pytest.fixture(scope="module")
-def city(tmp_path_factory: pytest.TempPathFactory) -> City:
-    return backfilled(tmp_path_factory.mktemp("kill"), ("2024-01-01", "2024-01-04"))
-
-
-def check_as_if_nothing_had_happened(house: House, city: City) -> None:
-    assert house.hashes() == city.hashes
-    for name in DATA:
-        records = house.tables.records(house.pipeline, name)
-        assert {key: (r.status, r.revision) for key, r in records.items()} == dict.fromkeys(
-            city.hashes[name], ("ok", 1)
-        )
-        if name in ("landed", "accepted", "quarantined"):
-            assert {key: r.content_hash for key, r in records.items()} == city.hashes[name]
+def check_nothing_half_written_is_read(house: House) -> None:
+    """Whatever counts as up to date gives a reader the very rows that were recorded."""
+    tables, pipeline = house.tables, house.pipeline
+    standing = tables.standing(pipeline)
+    for (name, key, number), (found, _) in what_stands(house).items():
+        if standing.problem_with(name, key, number) is None:
+            assert found == tables.history(pipeline, name)[key][number].content_hash, (name, key, number)
 
 
 def check_no_run_is_left_as_started(house: House) -> None:
     assert house.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)) == []
     assert end_lost_runs(house.instance) == []
-    assert house.instance.get_runs()[0].status is dg.DagsterRunStatus.SUCCESS
 
 
-def moments_in(city: City, count: int) -> Iterator[int]:
-    chance = random.Random(SEED)
-    return (chance.randint(1, city.moments * 9 // 10) for _ in range(count))
+def scene(root: Path, work: Work, begin: Path | None = None) -> Scene:
+    """Let the work be done once by a process that nobody kills."""
+    clean = root / "clean"
+    if begin is not None:
+        shutil.copytree(begin, clean, symlinks=True)
+    moments = count_moments(work, clean)
+    with ExitStack() as stack:
+        return Scene(work=work, begin=begin, moments=moments, end=what_stands(work.open(clean, stack)))
+
+
+def files(root: Path, *, corrected: bool = False) -> dict[str, str]:
+    """The city's files of DAYS, of one day in a later version."""
+    simulate_days(root, *DAYS)
+    folder = root / "world" / "delivery_eta"
+    if corrected:
+        file = next(folder.glob(f"*{CORRECTED}*"))
+        pl.read_parquet(file).with_columns(pl.col("distance_km") * 1.01).write_parquet(file)
+    return {"DELIVERY_ETA_SOURCE": str(folder)}
+
+
+def fresh(root: Path, pipeline: str = PLAIN, limits: Mapping[str, int] | None = None) -> Scene:
+    return scene(root, Work(pipeline=pipeline, days=DAYS, environment=files(root / "city"), limits=limits or {}))
+
+
+def entities(root: Path) -> Scene:
+    return fresh(root, ENTITIES)
+
+
+def in_parts(root: Path) -> Scene:
+    return fresh(root, limits=IN_PARTS)
+
+
+def correction(root: Path) -> Scene:
+    """Entities' windows of all days have been computed when another version of one day's file arrives."""
+    count_moments(Work(pipeline=ENTITIES, days=DAYS, environment=files(root / "city")), root / "begin")
+    environment = files(root / "later", corrected=True)
+    return scene(root, Work(pipeline=ENTITIES, days=DAYS, environment=environment), root / "begin")
+
+
+def pushed(root: Path) -> Scene:
+    """Events were pushed for three hours, and for one of them more came when it had landed."""
+    work = Work(pipeline="tests.journeys.killing:RIDES", days=("2024-01-01T00", "2024-01-01T02"))
+    with open_house(root / "begin", pipeline=RIDES) as house:
+        house.sources.signatures(RIDES, RIDES.time.keys(*work.days))
+        with running(house.home) as server:
+            push(server, [an_event(number) for number in range(300)])
+        count_moments(work, root / "begin")
+        with running(house.home) as server:
+            push(server, [an_event(3, riders=2)])
+    return scene(root, work, root / "begin")
+
+
+def push(server: Running, events: list[dict[str, Any]]) -> None:
+    answer = server.client.post("/v1/sources/rides/events", json={"events": events})
+    assert answer.status_code == 202, answer.text
+
+
+SCENES: Mapping[str, Callable[[Path], Scene]] = {
+    "fresh": fresh, "entities": entities, "in parts": in_parts, "correction": correction, "pushed": pushed,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Scene]:
+    """Make a scene by its name, once."""
+    return cache(lambda name: SCENES[name](tmp_path_factory.mktemp("scene")))
+
+
+def kill_and_run_again(scene: Scene, root: Path, *, number: int) -> None:
+    chance = random.Random(SEED + number)
+    moment, after = chance.randint(1, scene.moments * 9 // 10), chance.choice([0.0, 0.01, 0.1]) * chance.random()
+
+    kill(scene.work, scene.place(root), moment, after)
+
+    with ExitStack() as stack:
+        house = scene.work.open(root, stack)
+        check_nothing_half_written_is_read(house)
+        assert scene.work.run(house) == {}
+        assert what_stands(house) == scene.end
+        check_nothing_half_written_is_read(house)
+        check_no_run_is_left_as_started(house)
 
 
 @pytest.mark.parametrize("number", range(5))
 def test_a_backfill_killed_at_a_random_moment_and_run_again_has_the_content_of_a_clean_one(
-    city: City, tmp_path: Path, number: int
+    made: Callable[[str], Scene], tmp_path: Path, number: int
 ) -> None:
-    moment = list(moments_in(city, 5))[number]
-
-    kill(tmp_path / "home", city, moment)
-    with open_house(tmp_path / "home") as house:
-        run_again(house, city)
-
-        check_as_if_nothing_had_happened(house, city)
-        check_no_run_is_left_as_started(house)
+    kill_and_run_again(made("fresh"), tmp_path / "home", number=number)
 
 
 @pytest.mark.slow
-def test_a_backfill_killed_ten_times_in_a_row_ends_as_a_clean_one(tmp_path: Path) -> None:
-    city = backfilled(tmp_path, ("2024-01-01", "2024-03-05"))
+@pytest.mark.parametrize("number", range(KILLS))
+def test_of_fifty_kills_none_loses_or_halves_anything(
+    made: Callable[[str], Scene], tmp_path: Path, number: int
+) -> None:
+    name = list(SCENES)[number % len(SCENES)]
 
-    for moment in moments_in(city, 10):
-        kill(tmp_path / "home", city, max(1, moment // 4))
-    with open_house(tmp_path / "home") as house:
-        run_again(house, city)
+    kill_and_run_again(made(name), tmp_path / "home", number=number)
 
-        check_as_if_nothing_had_happened(house, city)
+
+@pytest.mark.slow
+def test_a_backfill_killed_ten_times_in_a_row_ends_as_a_clean_one(made: Callable[[str], Scene], tmp_path: Path) -> None:
+    scene, root, chance = made("entities"), tmp_path / "home", random.Random(SEED)
+
+    for _ in range(10):
+        kill(scene.work, root, chance.randint(1, scene.moments // 4), 0.0)
+    with ExitStack() as stack:
+        house = scene.work.open(root, stack)
+        assert scene.work.run(house) == {}
+        assert what_stands(house) == scene.end
         check_no_run_is_left_as_started(house)

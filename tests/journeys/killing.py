@@ -1,0 +1,146 @@
+"""Killing: a backfill in a process of its own, killed with signal 9 while it works.
+
+The processes are forked from one that has imported everything, so that what a kill costs is the work
+before it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from cli.backfill import backfill_range
+from cli.session import Session
+from perennial import Rolling
+from perennial.declaration import Pipeline
+from perennial.settings import turn_telemetry_off
+from perennial.stores.clock import FixedClock
+from pipelines.delivery_eta import delivery_eta
+from pipelines.discovery import Discovered
+from resources.runs import end_lost_runs
+from tests.assets.house import House, open_house
+from tests.pushes import pushed_pipeline
+
+turn_telemetry_off(os.environ)
+
+ENTITIES = replace(
+    delivery_eta,
+    aggregates=[
+        Rolling(by="restaurant", of="label", how="mean", days=2),
+        Rolling(by=("restaurant", "zone"), how="count", days=2, default=0.0),
+    ],
+)
+RIDES = pushed_pipeline()
+AT = datetime(2024, 6, 1, 12, tzinfo=UTC)
+"""When the backfills take place, so that corrected rows are known at the same time in each."""
+NEVER = -1
+IMPORTED = ["assets.pipeline", "cli.backfill", "feast", "great_expectations", "matplotlib.pyplot", "pytest"]
+"""Before the fork. No declaration may be: its expressions start the threads of Polars, which a fork would lose."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A backfill: of which pipeline, from where, over which partitions, with which limits lowered."""
+
+    pipeline: str
+    """Module and name, such as `pipelines.delivery_eta:delivery_eta`."""
+    days: tuple[str, str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    """Values of module attributes, by `module:name`."""
+
+    @property
+    def declared(self) -> Pipeline:
+        return _named(self.pipeline)  # type: ignore[no-any-return]
+
+    def open(self, root: Path, stack: ExitStack) -> House:
+        return stack.enter_context(
+            open_house(root, pipeline=self.declared, clock=FixedClock(AT), **dict(self.environment))
+        )
+
+    def run(self, house: House) -> Mapping[str, str]:
+        """What `perennial backfill` does: end what a crash left, compute what is not up to date; what is blocked."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in {**house.home.environment, **self.environment}.items():
+                patch.setenv(name, value)
+            for path, value in self.limits.items():
+                module, name = path.split(":")
+                patch.setattr(sys.modules[module], name, value)
+            end_lost_runs(house.instance)
+            session = Session(
+                home=house.home,
+                instance=house.instance,
+                definitions=house.definitions,
+                discovered=Discovered(pipelines=(house.pipeline,), broken=()),
+            )
+            return backfill_range(session, house.pipeline, *self.days, everything=False, console=Console(quiet=True))
+
+
+def _named(path: str) -> Any:
+    module, name = path.split(":")
+    __import__(module)
+    return getattr(sys.modules[module], name)
+
+
+def count_moments(work: Work, root: Path) -> int:
+    """Backfill to the end; return how often that touched its home."""
+    here, there = mp.Pipe()
+    process = _context().Process(target=_backfill, args=(work, root, NEVER, there))
+    process.start()
+    there.close()
+    said = here.recv()
+    process.join()
+    assert isinstance(said, int), said
+    return said
+
+
+def kill(work: Work, root: Path, moment: int, after: float) -> None:
+    """Backfill until the home was touched `moment` times and so many seconds longer, and kill."""
+    here, there = mp.Pipe()
+    process = _context().Process(target=_backfill, args=(work, root, moment, there))
+    process.start()
+    there.close()
+    assert here.recv() == "now", "the backfill ended before its moment came"
+    process.join(after)
+    process.kill()
+    process.join()
+    process.close()
+
+
+def _context() -> Any:
+    context = mp.get_context("forkserver")
+    context.set_forkserver_preload(IMPORTED)
+    return context
+
+
+def _backfill(work: Work, root: Path, moment: int, ear: Connection) -> None:
+    """In a process of its own; tells when it has touched its home so often, and goes on.
+
+    A touch is a file opened, a database connected, a folder made: what Python's audit sees of it.
+    """
+    touched = 0
+
+    def count(_: str, arguments: tuple[object, ...]) -> None:
+        nonlocal touched
+        if arguments and str(arguments[0]).startswith(str(root)):
+            touched += 1
+            if touched == moment:
+                ear.send("now")
+
+    with ExitStack() as stack:
+        house = work.open(root, stack)
+        sys.addaudithook(count)
+        blocked = work.run(house)
+        if moment == NEVER:
+            ear.send(dict(blocked) or touched)
