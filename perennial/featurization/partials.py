@@ -25,8 +25,8 @@ def partial_rows(accepted: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
     """The partials of `accepted` rows: partition, `by`, the entity, `day`, `known_at`, and sums of each value.
 
     `day` is the local day of the event; `known_at` that of the row, or of its label where that is later
-    and a value reads the outcome: such a value's sums stand in a row of that time. Equal rows in equal
-    order make equal partials. Raises FeatureError for a number too large to add.
+    and a value reads the outcome: such a value's sums stand in a row of that time. Ordered by the entity
+    and these, so that equal rows make equal partials. Raises FeatureError for a number too large to add.
     """
     aggregates = pipeline.checked_aggregates
     if accepted.is_empty():
@@ -146,10 +146,8 @@ def _grouped(
     found = pl.concat(parts)
     if len(parts) == 2 and found.select(keys).is_duplicated().any():
         ends = [_end(name, name) for name in end_columns(members)]
-        found = found.group_by(keys, maintain_order=True).agg(
-            *(pl.col(name).sum() for name in sum_columns(members)), *ends
-        )
-    return found.with_columns(by=pl.lit(group))
+        found = found.group_by(keys).agg(*(pl.col(name).sum() for name in sum_columns(members)), *ends)
+    return found.sort(keys).with_columns(by=pl.lit(group))
 
 
 def _summed(
@@ -165,7 +163,7 @@ def _summed(
     counts = [pl.col(f"_{value}").count().cast(pl.Int64).alias(f"{value}_count") for value in _uses(members)]
     sums = [pl.col(column.meta.output_name()).sum() for column in columns]
     ends = [_end(f"_{name[:-4]}", name).alias(name) for name in end_columns(members)]
-    summed = rows.with_columns(columns).group_by(keys, maintain_order=True).agg(*counts, *sums, *ends)
+    summed = rows.with_columns(columns).group_by(keys).agg(*counts, *sums, *ends)
     return summed.filter(pl.any_horizontal(pl.col(f"{value}_count") > 0 for value in _uses(members)))
 
 
