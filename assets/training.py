@@ -86,6 +86,7 @@ def build_training_set(pipeline: Pipeline) -> dg.AssetsDefinition:
                 ),
                 "labels not yet known": window.training_set.immature,
                 "duplicates dropped": window.training_set.duplicates,
+                "contradicted keys dropped": window.training_set.contradicted,
                 "content_hash": record.content_hash,
                 "table_version": record.table_version,
             }

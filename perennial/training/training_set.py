@@ -47,7 +47,9 @@ class TrainingSet:
     immature: int
     """Rows left out because their label was not known by the as-of instant, or never came."""
     duplicates: int
-    """Rows left out because an earlier row has the same key."""
+    """Rows left out because another row of the same key says the same, or was known later."""
+    contradicted: int = 0
+    """Keys left out because their rows say different things and nothing tells which of them holds."""
 
     def rows(self, *splits: str) -> pl.DataFrame:
         """The rows of the given splits, in order of time."""
@@ -80,13 +82,20 @@ def split_keys(pipeline: Pipeline, as_of: str, *, end: str | None = None) -> Spl
 def build_training_set(
     pipeline: Pipeline, *, features: pl.DataFrame, labels: pl.DataFrame, keys: SplitKeys, as_of: datetime
 ) -> TrainingSet:
-    """Join `features` with the `labels` known by `as_of`, drop repeated keys, and name each row's split.
+    """Join `features` with the `labels` known by `as_of`, keep one row of each key, and name each row's split.
+
+    Of rows with one key the last known by `as_of` counts. Where several were known then and differ, in a
+    feature or in their outcome, the key is left out: to pair the features of one with the label of another
+    would be a guess.
 
     Raises NoMatureLabels when a split is left without rows.
     """
     on = [*pipeline.key, "partition"]
-    unique = features.sort("partition", maintain_order=True).unique(on, keep="first", maintain_order=True)
-    known = labels.filter(pl.col("known_at") <= as_of).unique(on, keep="first", maintain_order=True)
+    seen = last_known(features, on, as_of).sort("partition", maintain_order=True)
+    known = labels.filter(pl.col("known_at") <= as_of)
+    doubtful = pl.concat([_contradicted(rows.drop("known_at"), on) for rows in (seen, known)]).unique()
+    one_each, known = (rows.unique(on, keep="first", maintain_order=True) for rows in (seen, known))
+    unique = one_each.join(doubtful, on=on, how="anti", nulls_equal=True, maintain_order="left")
     frame = (
         unique.join(known.select(*on, "label"), on=on, how="inner", maintain_order="left")
         .with_columns(split=_split_of(keys))
@@ -97,8 +106,24 @@ def build_training_set(
         frame=frame,
         content_hash=content_hash(frame),
         immature=unique.height - frame.height,
-        duplicates=features.height - unique.height,
+        duplicates=features.height - one_each.height,
+        contradicted=one_each.height - unique.height,
     )
+
+
+def last_known(rows: pl.DataFrame, on: Sequence[str], as_of: datetime) -> pl.DataFrame:
+    """`rows` in their order, of those that share `on` only the ones that were known last by `as_of`."""
+    known = rows.filter(pl.col("known_at") <= as_of)
+    repeated = known.select(on).is_duplicated()
+    if not repeated.any():
+        return known
+    return known.filter(~repeated | (pl.col("known_at") == pl.col("known_at").max().over(on)))
+
+
+def _contradicted(rows: pl.DataFrame, on: Sequence[str]) -> pl.DataFrame:
+    """The keys `on` which different rows share."""
+    different = rows.filter(rows.select(on).is_duplicated()).unique().select(on)
+    return different.filter(different.is_duplicated()).unique()
 
 
 def _split_of(keys: SplitKeys) -> pl.Expr:

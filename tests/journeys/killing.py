@@ -62,7 +62,7 @@ class Work:
 
     @property
     def declared(self) -> Pipeline:
-        return _named(self.pipeline)  # type: ignore[no-any-return]
+        return _named(self.pipeline)
 
     def open(self, root: Path, stack: ExitStack) -> House:
         return stack.enter_context(
