@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.homes import prepare_home
-from benchmarks.months import real_months
+from benchmarks.months import taxi_sources
 from benchmarks.processes import run_process
 from benchmarks.rows import Row
 from perennial.settings import home_at
@@ -24,7 +24,7 @@ def run(first: str = "2023-01", last: str = "2023-12", *, before: str = "2023-11
     with tempfile.TemporaryDirectory() as folder:
         template, plain = Path(folder) / "template", Path(folder) / "plain"
         plain.mkdir()
-        environment = prepare_home(template) | {"TAXI_ETA_SOURCE": str(real_months())}
+        environment = prepare_home(template) | taxi_sources()
         run_process("-m", "benchmarks.rolling", "prepare", str(plain), first, last, environment=environment)
         sides: dict[str, list[float]] = {"ours": [], "plain": [], "one more": []}
         for repeat in range(repeats):

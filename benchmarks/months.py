@@ -30,6 +30,12 @@ def run(first: str = "2023-01", last: str = "2023-12", *, repeats: int = REPEATS
     ]
 
 
+def taxi_sources() -> dict[str, str]:
+    """The settings that place the real files of taxi_eta."""
+    months = real_months()
+    return {"TAXI_ETA_SOURCE": str(months), "TAXI_ZONES_SOURCE": str(months.parent / "taxi_zones")}
+
+
 def real_months() -> Path:
     """The folder of the real months. Raises FileNotFoundError with where it was looked for."""
     named = os.environ.get("PERENNIAL_REAL_DATA")
@@ -41,4 +47,4 @@ def real_months() -> Path:
 
 def _measure(module: str, *arguments: str) -> Measured:
     with fresh_home() as environment:
-        return run_process("-m", module, *arguments, environment=environment | {"TAXI_ETA_SOURCE": str(real_months())})
+        return run_process("-m", module, *arguments, environment=environment | taxi_sources())

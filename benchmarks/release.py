@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from benchmarks.months import real_months
+from benchmarks.months import taxi_sources
 from benchmarks.processes import fastest, refuse_different, run_process, told
 from benchmarks.rows import Row
 from perennial.settings import home_at
@@ -41,4 +41,4 @@ def run(first: str = "2023-05", before: str = "2023-11", new: str = "2023-12", *
 
 
 def _environment(root: Path) -> dict[str, str]:
-    return home_at(root).environment | {"TAXI_ETA_SOURCE": str(real_months())}
+    return home_at(root).environment | taxi_sources()

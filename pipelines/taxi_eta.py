@@ -4,12 +4,14 @@ from datetime import timedelta
 
 from perennial import (
     Column,
+    Csv,
     ErrorCost,
     Files,
     GradientBoosting,
     KofN,
     Label,
     Linear,
+    Lookup,
     Median,
     Monitoring,
     Monthly,
@@ -33,6 +35,12 @@ charge = Column("float64", unit="USD", known="with_label")
 charges = ("fare_amount", "extra", "mta_tax", "tip_amount", "tolls_amount", "ehail_fee", "improvement_surcharge")
 zones = ("pickup_zone", "dropoff_zone")
 key = ["vendor", "pickup_at", "dropoff_at", *zones]
+tlc = "https://d37ci6vzurychx.cloudfront.net"  # where the TLC publishes its files
+boroughs = Lookup(  # no feature reads them: a request would have to carry them
+    name="zones", key="LocationID", on="pickup_zone", columns={"Borough": "string"},
+    source=Files(
+        "{root}/taxi_zone_lookup.csv", root=env("TAXI_ZONES_SOURCE", f"{tlc}/misc"), licence="NYC TLC terms of use",
+        format=Csv(null_values=("", "N/A", "Unknown"))))  # of zones 264 and 265
 not_pair = ("zone_pair",)  # 20,000 values: for the median only
 
 taxi_eta = Pipeline(
@@ -43,7 +51,8 @@ taxi_eta = Pipeline(
         error_cost=ErrorCost(under=2.0, over=1.0, unit="minutes of a passenger's patience")),
     source=Files(
         "{root}/green_tripdata_{partition:%Y-%m}.parquet", licence="NYC TLC terms of use",
-        root=env("TAXI_ETA_SOURCE", "https://d37ci6vzurychx.cloudfront.net/trip-data")),  # as the TLC publishes them
+        root=env("TAXI_ETA_SOURCE", f"{tlc}/trip-data")),
+    lookups=[boroughs],
     time=Monthly(start="2023-01", end="2023-12", event_time="pickup_at", timezone="America/New_York"),
     key=key,
     schema=Schema({
@@ -53,6 +62,7 @@ taxi_eta = Pipeline(
         "store_and_forward": Column("string", source="store_and_fwd_flag", known="with_label"),
         "rate_code": Column("int64", source="RatecodeID", meaning="in effect at the trip's end", known="with_label"),
         "pickup_zone": Column("int32", source="PULocationID", meaning="TLC taxi zone"),
+        "pickup_borough": Column("string", source="zones.Borough", nullable=True, meaning="null outside the boroughs"),
         "dropoff_zone": Column("int32", source="DOLocationID", meaning="TLC taxi zone that the passenger asks for"),
         "passengers": Column("int64", source="passenger_count", nullable=True),
         "planned_distance": Column(

@@ -32,7 +32,8 @@ def _state_of_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep tests off the developer's own state."""
     monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home" / "dagster"))
-    monkeypatch.setenv("TAXI_ETA_SOURCE", str(tmp_path / "no months"))  # not the public one, over the network
+    for name in ("TAXI_ETA_SOURCE", "TAXI_ZONES_SOURCE"):
+        monkeypatch.setenv(name, str(tmp_path / "no files"))  # not the public ones, over the network
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +44,12 @@ def real_data() -> Path:
     if not (folder / "green_taxi").is_dir():
         pytest.skip(f"no green_taxi months in {folder}; set PERENNIAL_REAL_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def taxi_sources(real_data: Path) -> dict[str, str]:
+    """Return the settings that place the real files of taxi_eta."""
+    return {"TAXI_ETA_SOURCE": str(real_data / "green_taxi"), "TAXI_ZONES_SOURCE": str(real_data / "taxi_zones")}
 
 
 @pytest.hookimpl(wrapper=True)

@@ -19,6 +19,7 @@ from perennial.featurization.expressions import featurize_rows
 from perennial.ingestion.landing import land
 from perennial.settings import Home, find_home
 from perennial.stores.lakehouse import Lakehouse
+from perennial.stores.lookups import Lookups
 from perennial.stores.sources import Sources
 from perennial.validation.verdicts import judge_partitions, split_rows
 from pipelines.discovery import discover
@@ -35,7 +36,9 @@ def main(name: str, first: str, last: str) -> None:
 def compute(pipeline: Pipeline, home: Home, keys: Sequence[str]) -> dict[str, pl.DataFrame]:
     """Write the four tables and return their rows."""
     sources, lakehouse = Sources(home=home.root), Lakehouse(root=home.lake)
-    read = (sources.read(pipeline, key, fetched_at=datetime.now(UTC)) for key in keys)
+    lookups, now = Lookups(lakehouse=lakehouse, sources=sources), datetime.now(UTC)
+    lookups.refresh(pipeline, at=now)
+    read = (lookups.join(pipeline, sources.read(pipeline, key, fetched_at=now)) for key in keys)
     landed = pl.concat([land(pipeline, arrival).frame for arrival in read])
     split = split_rows(landed, pipeline.judged, pipeline.time)
     blocked = [v.partition for v in judge_partitions(split, pipeline.judged, partitions=keys).values() if v.blocked]

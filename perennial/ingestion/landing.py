@@ -6,7 +6,7 @@ Pure: the file has been read, the clock is an argument.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -35,6 +35,8 @@ class Arrival:
     fetched_at: datetime
     notes: tuple[str, ...] = ()
     """What people should know of it, such as keys that a lookup lacks."""
+    lookups: Mapping[str, str] = field(default_factory=dict)
+    """The sha256 of the newest version of each lookup that its rows were joined with."""
 
     @property
     def is_large(self) -> bool:
@@ -117,4 +119,6 @@ def provenance(pipeline: Pipeline, arrival: Arrival, *, rows: int) -> dict[str, 
         "fetched_at": arrival.fetched_at.isoformat(),
         "licence": pipeline.source.licence,
         "owner": pipeline.owner,
+        **({"lookups": dict(arrival.lookups)} if arrival.lookups else {}),
+        **({"notes": list(arrival.notes)} if arrival.notes else {}),
     }

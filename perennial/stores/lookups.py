@@ -24,8 +24,10 @@ class Lookups:
 
     lakehouse: Lakehouse
     sources: Sources
-    problems: dict[str, str] = field(default_factory=dict)
+    problems: dict[str, SourceError | SchemaSkew] = field(default_factory=dict)
     """Why a lookup could not be read, by its name; the rows that need it say so."""
+    judged: dict[str, str] = field(default_factory=dict)
+    """The signature of the file that was judged, by its lookup's name; empty where none could be had."""
 
     def refresh(self, pipeline: Pipeline, *, at: datetime) -> None:
         """Keep a new version of each lookup whose content changed.
@@ -38,7 +40,13 @@ class Lookups:
             try:
                 self._keep(pipeline, lookup, self.versions(pipeline, lookup), at=at, where=where)
             except (SourceError, SchemaSkew) as error:
-                self.problems[lookup.name] = str(error)
+                self.problems[lookup.name] = error
+                self.judged.setdefault(lookup.name, getattr(error, "signature", None) or "")
+
+    @property
+    def awaited(self) -> dict[str, str]:
+        """Of each lookup that could not be read: what its file was, to see when it is another."""
+        return {name: self.judged[name] for name in self.problems}
 
     def versions(self, pipeline: Pipeline, lookup: Lookup) -> pl.DataFrame | None:
         """Every version of `lookup`, or None before the first."""
@@ -51,28 +59,41 @@ class Lookups:
             return arrival
         where = f"{pipeline.name} {arrival.partition}"
         rows, notes, original = arrival.frame, list(arrival.notes), arrival.frame
+        seen: dict[str, str] = {}
         time = pipeline.time.event_time
         local = declared_column(original, pipeline.schema, time, where=where, is_text=arrival.is_text)
         times = local.to_frame().select(pipeline.time.utc(time)).to_series()
         for lookup in pipeline.lookups:
             versions = self.versions(pipeline, lookup)
             if versions is None:
-                found = self.problems.get(lookup.name, "none that was read")
-                raise SourceError(
-                    f"the lookup {lookup.name!r} has no version", where=where, found=found, expected="one that was read"
-                )
+                raise self._none(lookup, where=where)
+            seen[lookup.name] = str(versions.sort(KNOWN_FROM)["sha256"][-1])
             if lookup.name in self.problems:
                 notes.append(f"lookup {lookup.name}: its last version stands, for {self.problems[lookup.name]}")
             keys = declared_column(original, pipeline.schema, lookup.on, where=where, is_text=arrival.is_text)
             rows, lacking = join_as_known(rows, lookup, versions, keys, times)
             if lacking:
                 notes.append(f"lookup {lookup.name}: {lacking:,} of {rows.height:,} rows have a key that it lacks")
-        return replace(arrival, rows=rows, notes=tuple(notes))
+        return replace(arrival, rows=rows, notes=tuple(notes), lookups=seen)
+
+    def _none(self, lookup: Lookup, *, where: str) -> SourceError:
+        """What to raise for rows that need `lookup` before it was read once."""
+        what, problem = f"the lookup {lookup.name!r} has no version", self.problems.get(lookup.name)
+        if problem is None:
+            return SourceError(what, where=where, expected="one that was read")
+        return SourceError(
+            f"{what}: {problem.what}",
+            where=where,
+            found=problem.found,
+            expected=problem.expected,
+            hint=problem.hint,
+        )
 
     def _keep(
         self, pipeline: Pipeline, lookup: Lookup, standing: pl.DataFrame | None, *, at: datetime, where: str
     ) -> None:
         content, found = self.sources.read_file(pipeline, lookup.source, where=where)
+        self.judged[lookup.name] = content.signature
         frame = read_version(found.frame, lookup, where=where, is_text=found.is_text)
         if standing is not None:
             newest = standing.filter(pl.col(KNOWN_FROM) == pl.col(KNOWN_FROM).max()).select(frame.columns)

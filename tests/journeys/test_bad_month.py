@@ -49,9 +49,10 @@ def months(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def house(months: Path, tmp_path: Path) -> Iterator[House]:
+def house(months: Path, taxi_sources: dict[str, str], tmp_path: Path) -> Iterator[House]:
     """Two real months, judged by a rule that is too strict."""
-    with open_house(tmp_path / "home", pipeline=STRICT, TAXI_ETA_SOURCE=str(months)) as opened:
+    places = taxi_sources | {"TAXI_ETA_SOURCE": str(months)}
+    with open_house(tmp_path / "home", pipeline=STRICT, clock=None, **places) as opened:
         opened.run(keys=MONTHS)
         yield opened
 
@@ -150,14 +151,15 @@ def test_the_run_log_names_the_rows_and_what_changed_and_nobody_reads_a_blocked_
 
 
 def test_a_unit_that_changed_is_blocked_and_a_right_file_heals_it(
-    real_data: Path, months: Path, tmp_path: Path
+    taxi_sources: dict[str, str], months: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "source"
     shutil.copytree(months, folder)
     file = folder / "green_tripdata_2023-02.parquet"
     right = file.read_bytes()
     pl.read_parquet(file).with_columns(pl.col("trip_distance") * 1609.344).write_parquet(file)
-    with open_house(tmp_path / "home", pipeline=taxi_eta, TAXI_ETA_SOURCE=str(folder)) as house:
+    places = taxi_sources | {"TAXI_ETA_SOURCE": str(folder)}
+    with open_house(tmp_path / "home", pipeline=taxi_eta, clock=None, **places) as house:
         house.run("landed", "accepted", "quarantined", keys=MONTHS)
         (run,) = house.instance.get_runs()
         lines = [e.user_message for e in house.instance.all_logs(run.run_id) if not e.is_dagster_event]

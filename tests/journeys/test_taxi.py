@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -28,7 +27,7 @@ pytestmark = pytest.mark.real_data
 def year(taxi_sources: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, RunResult]]:
     """All twelve months, backfilled."""
     root = tmp_path_factory.mktemp("taxi") / "home"
-    with open_house(root, pipeline=taxi_eta, **taxi_sources) as house:
+    with open_house(root, pipeline=taxi_eta, clock=None, **taxi_sources) as house:
         yield house, house.run(*ROWS, "summary", keys=YEAR)
 
 

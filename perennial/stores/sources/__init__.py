@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -65,6 +66,14 @@ class Sources:
     def read_file(self, pipeline: Pipeline, source: Files, *, where: str) -> tuple[Content, Rows]:
         """One file beside the partitions, such as a lookup's. Raises SourceError."""
         return self._files(pipeline, source).read_file(where=where)
+
+    def look_at_lookups(self, pipeline: Pipeline) -> dict[str, str]:
+        """Of each lookup: what changes when its file does, empty where it cannot be had."""
+        found = {each.name: "" for each in pipeline.lookups}
+        for each in pipeline.lookups:
+            with suppress(SourceError):
+                found[each.name] = self._files(pipeline, each.source).look_at_file(where=pipeline.name)
+        return found
 
     def folder(self, pipeline: Pipeline) -> Path:
         """The folder of this machine that holds the pipeline's files. Raises SourceError when there is none."""

@@ -52,11 +52,7 @@ class FileReader:
             return self._part(pipeline, partition, fetched_at=fetched_at)
         with self._room(where):
             content = self.transport.fetch(self.location(pipeline, partition), where=where)
-            try:
-                found = read_rows(content, self.source, spool=self.spool, where=where)
-            except SourceError as error:
-                error.signature = content.signature
-                raise
+            found = self._rows(content, where=where)
         return Arrival(
             partition=partition,
             rows=found.rows,
@@ -72,7 +68,15 @@ class FileReader:
         """The one file of a source without partitions, with its rows. Raises SourceError."""
         with self._room(where):
             content = self.transport.fetch(self.source.pattern.format(root=self.root), where=where)
-            return content, read_rows(content, self.source, spool=self.spool, where=where)
+            return content, self._rows(content, where=where)
+
+    def look_at_file(self, *, where: str) -> str:
+        """The signature of the one file of a source without partitions, empty where it is not there.
+
+        Raises SourceError for an unreachable source.
+        """
+        location = self.source.pattern.format(root=self.root)
+        return self.transport.signatures({WHOLE: location}, where=where).get(WHOLE, "")
 
     def signatures(self, pipeline: Pipeline, partitions: list[str]) -> dict[str, str]:
         """The signature of each of `partitions` that is there now. Raises SourceError for an unreachable source."""
@@ -116,6 +120,13 @@ class FileReader:
                 lambda: self.transport.fetch(location, where=where),
                 where=where,
             )
+
+    def _rows(self, content: Content, *, where: str) -> Rows:
+        try:
+            return read_rows(content, self.source, spool=self.spool, where=where)
+        except SourceError as error:
+            error.signature = content.signature
+            raise
 
     @contextmanager
     def _room(self, where: str) -> Iterator[None]:

@@ -20,6 +20,11 @@ LASTS = (pl.col("dropoff_at") - pl.col("pickup_at")).dt.total_seconds()
 def accepted(folder: Path, month: str) -> pl.DataFrame:
     """The month's rows by the declared limits, without Great Expectations, which says nothing about seasons."""
     raw = pl.read_parquet(folder / "green_taxi" / f"green_tripdata_{month}.parquet")
+    zones = pl.read_csv(folder / "taxi_zones" / "taxi_zone_lookup.csv", null_values=["N/A", "Unknown"])
+    boroughs = zones.select(
+        pl.col("LocationID").cast(raw.schema["PULocationID"]), pl.col("Borough").alias("zones.Borough")
+    )
+    raw = raw.join(boroughs, left_on="PULocationID", right_on="LocationID", how="left", maintain_order="left")
     rows = cast_partition(raw, taxi_eta.schema, where=month).frame.with_columns(partition=pl.lit(month))
     return rows.filter(
         LASTS.is_between(1, 3 * 3600),
