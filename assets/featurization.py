@@ -14,10 +14,10 @@ from perennial.featurization.catalogue import catalogue_of, rows_of
 from perennial.featurization.description import default_shares
 from perennial.featurization.expressions import featurize_rows
 from perennial.featurization.lineage import obstacle
+from perennial.graph.records import PartitionRecord
 from perennial.stores.aggregates import with_aggregates
 from perennial.stores.clock import Clock
 from perennial.stores.large import Large, is_large
-from perennial.stores.operations import PartitionRecord
 from perennial.stores.tables import Tables, derived, revisions_of
 
 

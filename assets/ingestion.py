@@ -12,13 +12,13 @@ from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
 from perennial.errors import SchemaSkew, SourceError
 from perennial.graph.lineage import inputs_of
+from perennial.graph.records import PartitionRecord
 from perennial.ingestion.landing import LandedPartition, land
 from perennial.ingestion.revisions import Revision
 from perennial.stores.clock import Clock
 from perennial.stores.deliveries import Deliveries
 from perennial.stores.large import Large
 from perennial.stores.lookups import Lookups
-from perennial.stores.operations import PartitionRecord
 from perennial.stores.sources import Sources
 from perennial.stores.tables import Outcome, Tables
 
@@ -93,7 +93,8 @@ def _land(
             signature = error.signature if isinstance(error, SourceError) else signature
             now = clock.now()
             known_at = max(now, run.pipeline.time.known_at(key))
-            outcome = Outcome(blocked=str(error), provenance={"signature": signature}, known_at=known_at)
+            provenance = {"signature": signature, **({"awaits": lookups.awaited} if lookups.problems else {})}
+            outcome = Outcome(blocked=str(error), provenance=provenance, known_at=known_at)
             tables.block(run.pipeline, "landed", key, outcome, at=now)
             run.block(key, str(error))
     return ready
@@ -110,11 +111,12 @@ def _outcome(pipeline: Pipeline, partition: LandedPartition, revision: Revision)
 
 def _found(revision: Revision, record: PartitionRecord) -> str:
     """What the check says of a partition that landed."""
+    notes = "".join(f"; {note}" for note in record.provenance.get("notes", ()))
     if not (revision.changed or revision.removed):
-        return f"{record.rows:,} rows landed"
+        return f"{record.rows:,} rows landed{notes}"
     late = f", {revision.kept:,} kept beside changes that came too late" if revision.kept else ""
     changes = f"{revision.changed:,} rows new or changed, {revision.removed:,} gone"
-    return f"{record.rows:,} rows landed as revision {record.revision}: {changes}{late}"
+    return f"{record.rows:,} rows landed as revision {record.revision}: {changes}{late}{notes}"
 
 
 def _describe(record: PartitionRecord, notes: Sequence[str], *, changed: int = 0) -> dict[str, Any]:

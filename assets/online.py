@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-import polars as pl
 
 from assets.describe import instant, table
 from assets.range_run import RangeRun, range_asset

@@ -22,7 +22,7 @@ from perennial.declaration import Pipeline
 from perennial.errors import PartitionBlocked
 from perennial.graph.lineage import Standing
 from perennial.graph.outdated import CHECK as LINEAGE
-from perennial.stores.operations import PartitionRecord
+from perennial.graph.records import PartitionRecord
 from perennial.stores.tables import Tables
 from perennial.time import Calendar
 

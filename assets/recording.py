@@ -11,8 +11,8 @@ from perennial.bundle.bundle import Bundle
 from perennial.declaration import Pipeline
 from perennial.evaluation.comparison import BUNDLE, Comparison
 from perennial.evaluation.pictures import answer_pictures, learning_curve_picture
+from perennial.graph.records import PartitionRecord
 from perennial.objective import Objective
-from perennial.stores.operations import PartitionRecord
 from perennial.training.candidates.base import Candidate
 from perennial.training.fitting import Trial, parameters_of
 from perennial.training.tracking import RunRecord, record_id

@@ -10,8 +10,8 @@ import polars as pl
 from assets.describe import picture, row_counts, table
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
+from perennial.graph.records import PartitionRecord
 from perennial.stores.clock import Clock
-from perennial.stores.operations import PartitionRecord
 from perennial.stores.summaries import TABLE, acknowledged, history_before, provenance_of
 from perennial.stores.tables import Tables, derived, revisions_of
 from perennial.validation.panel import Panel, panel_of

@@ -10,10 +10,10 @@ from assets.describe import picture, row_counts, table
 from assets.range_run import RangeRun, range_asset
 from assets.telling import tell
 from perennial.declaration import Pipeline
+from perennial.graph.records import PartitionRecord
 from perennial.settings import Home
 from perennial.stores.clock import Clock
 from perennial.stores.large import Large, is_large
-from perennial.stores.operations import PartitionRecord
 from perennial.stores.reports import keep_newest, report_address
 from perennial.stores.tables import Tables, derived, revisions_of
 from perennial.validation.data_docs import data_docs

@@ -6,7 +6,7 @@ of the process, never from run configuration, which whoever launches a run may w
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -17,14 +17,18 @@ from perennial.stores.clock import Clock
 from perennial.stores.code import Code
 from perennial.stores.feature_store import FeatureStore
 from perennial.stores.lakehouse import Lakehouse
-from perennial.stores.operations import Operations
 from perennial.stores.sources import Sources
 from perennial.stores.tables import Tables
 from perennial.stores.tracking import Tracking
 
+if TYPE_CHECKING:
+    from perennial.stores.operations import Operations
 
-def open_operations(home: Home) -> Operations:
+
+def open_operations(home: Home) -> "Operations":
     """The operations database, at its newest schema."""
+    from perennial.stores.operations import Operations
+
     home.root.mkdir(parents=True, exist_ok=True)
     operations = Operations(home.operations_url)
     operations.migrate()

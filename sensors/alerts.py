@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import dagster as dg
 
 from perennial.stores.clock import Clock
-from perennial.stores.operations import Operations
+from perennial.stores.tables import Tables
 from resources.failures import is_refused, step_errors
 from resources.tags import PARTITION, RANGE_END, RANGE_START, REASON, WILL_RETRY
 
@@ -25,7 +25,7 @@ def build_failed_runs() -> dg.SensorDefinition:
         description="Raises an alert for a run that failed and is not tried again; a refusal raises none.",
     )
     def failed_runs(
-        context: dg.RunFailureSensorContext, operations: dg.ResourceParam[Operations], clock: dg.ResourceParam[Clock]
+        context: dg.RunFailureSensorContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]
     ) -> dg.SkipReason:
         run = context.instance.get_run_by_id(context.dagster_run.run_id) or context.dagster_run
         errors = step_errors(context.get_step_failure_events())
@@ -37,7 +37,7 @@ def build_failed_runs() -> dg.SensorDefinition:
         pipeline = _pipeline_of(run)
         why = "; ".join(map(str, errors)) or context.failure_event.message or "it left no error"
         message = f"run {run.run_id} failed: {why} (started for: {run.tags.get(REASON, 'no reason given')})"
-        operations.raise_alert(pipeline, KIND, run.root_run_id or run.run_id, message, at=clock.now())
+        tables.operations.raise_alert(pipeline, KIND, run.root_run_id or run.run_id, message, at=clock.now())
         return dg.SkipReason(f"alert raised: {message}")
 
     return failed_runs
@@ -54,14 +54,14 @@ def build_mended_runs() -> dg.SensorDefinition:
         description="Closes the alert of a failed run when a later run of its assets and partitions succeeds.",
     )
     def mended_runs(
-        context: dg.RunStatusSensorContext, operations: dg.ResourceParam[Operations], clock: dg.ResourceParam[Clock]
+        context: dg.RunStatusSensorContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]
     ) -> dg.SkipReason:
         run = context.dagster_run
         pipeline = _pipeline_of(run)
         closed = []
-        for alert in operations.open_alerts(pipeline):
+        for alert in tables.operations.open_alerts(pipeline):
             if alert.kind == KIND and _mends(context.instance, run, alert.key):
-                operations.close_alert(pipeline, KIND, alert.key, at=clock.now())
+                tables.operations.close_alert(pipeline, KIND, alert.key, at=clock.now())
                 closed.append(alert.key)
         return dg.SkipReason(f"alerts closed: {', '.join(closed) or 'none'}")
 

@@ -6,10 +6,10 @@ import dagster as dg
 
 from perennial.declaration import Pipeline
 from perennial.errors import SourceError
+from perennial.graph.records import PartitionRecord
 from perennial.graph.stages import data_assets
 from perennial.ingestion.arrivals import Arrived, find_arrived, fingerprint, is_due
 from perennial.stores.clock import Clock
-from perennial.stores.operations import PartitionRecord
 from perennial.stores.sources import Sources
 from perennial.stores.tables import Tables
 from resources.tags import partition_tags, reason_tag
@@ -44,7 +44,7 @@ def build_arrivals(pipeline: Pipeline) -> dg.SensorDefinition:
         except SourceError as error:
             return dg.SkipReason(str(error))
         records = tables.records(pipeline, "landed")
-        landed = {key: record.provenance.get("signature") for key, record in records.items()}
+        landed = _landed(pipeline, records, sources)
         busy = keys_under_way(runs_of(context.instance, assets[:1]), pipeline.time)
 
         arrived = find_arrived(pipeline.time, signatures, landed, busy=busy)
@@ -59,6 +59,14 @@ def build_arrivals(pipeline: Pipeline) -> dg.SensorDefinition:
         return dg.SensorResult(run_requests=requests)
 
     return arrivals
+
+
+def _landed(pipeline: Pipeline, records: Mapping[str, PartitionRecord], sources: Sources) -> dict[str, str | None]:
+    """The signature with which each partition landed or was blocked; none where a lookup that it awaits is another."""
+    awaited = {key: awaits for key, record in records.items() if (awaits := record.provenance.get("awaits"))}
+    there = sources.look_at_lookups(pipeline) if awaited else {}
+    mended = {key for key, awaits in awaited.items() if any(there.get(name) != was for name, was in awaits.items())}
+    return {key: None if key in mended else record.provenance.get("signature") for key, record in records.items()}
 
 
 def _run_key(pipeline: Pipeline, arrived: Arrived, records: Mapping[str, PartitionRecord]) -> str:

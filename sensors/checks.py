@@ -11,12 +11,10 @@ from dataclasses import dataclass
 
 import dagster as dg
 from dagster._core.event_api import PartitionKeyFilter
-from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
 from perennial.settings import Home
 from perennial.stores.clock import Clock
-from perennial.stores.operations import Operations
+from perennial.stores.tables import Tables
 from resources.runs import UNFINISHED
 
 FAILED, WARNS = "failed_check", "check_warns"
@@ -77,7 +75,7 @@ def build_failed_checks() -> dg.SensorDefinition:
     )
     def failed_checks(
         context: dg.SensorEvaluationContext,
-        operations: dg.ResourceParam[Operations],
+        tables: dg.ResourceParam[Tables],
         home: dg.ResourceParam[Home],
         clock: dg.ResourceParam[Clock],
     ) -> dg.SensorResult:
@@ -91,9 +89,9 @@ def build_failed_checks() -> dg.SensorDefinition:
         said = []
         for one in failing:
             if one.id not in waiting and ended.get(one.run_id, True) and _stands(context.instance, one):
-                operations.raise_alert(one.pipeline, one.kind, one.key, one.message(home), at=clock.now())
+                tables.operations.raise_alert(one.pipeline, one.kind, one.key, one.message(home), at=clock.now())
                 said.append(f"raised {one.key}")
-        said += _close(operations, [one for one in new if one.evaluation.passed], clock)
+        said += _close(tables, [one for one in new if one.evaluation.passed], clock)
 
         after = max([cursor["after"], *(one.id for one in new)])
         return dg.SensorResult(
@@ -106,6 +104,8 @@ def build_failed_checks() -> dg.SensorDefinition:
 
 def _stored(instance: dg.DagsterInstance, *, limit: int | None = None, **which: object) -> list[Told]:
     """Evaluations in the order of their storage ids, from the index that all runs share."""
+    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+
     asked = dg.EventRecordsFilter(dg.DagsterEventType.ASSET_CHECK_EVALUATION, **which)  # type: ignore[arg-type]
     storage = instance.event_log_storage
     # SQLite's own method reads the file of every run; the index holds a copy of each evaluation, as Postgres does.
@@ -130,6 +130,8 @@ def _ended(instance: dg.DagsterInstance, run_ids: Iterable[str]) -> dict[str, bo
 
 def _stands(instance: dg.DagsterInstance, one: Told) -> bool:
     """Whether nothing later has been found by the same check for the same partition."""
+    from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+
     newest = instance.event_log_storage.get_asset_check_execution_history(
         dg.AssetCheckKey(one.evaluation.asset_key, one.evaluation.check_name),
         limit=1,
@@ -139,17 +141,17 @@ def _stands(instance: dg.DagsterInstance, one: Told) -> bool:
     return not newest or newest[0].run_id == one.run_id
 
 
-def _close(operations: Operations, passed: Sequence[Told], clock: Clock) -> list[str]:
+def _close(tables: Tables, passed: Sequence[Told], clock: Clock) -> list[str]:
     """Close what `passed` settles: alerts about the same partition, and those that only warned of an earlier one."""
     if not passed:
         return []
     keys = {(one.pipeline, one.key) for one in passed}
     last = {(one.pipeline, *one.key.split(" ")[:2]): one.evaluation.partition or "" for one in passed}
     closed = []
-    for alert in operations.open_alerts():
+    for alert in tables.operations.open_alerts():
         about = alert.key.split(" ")
         later = alert.kind == WARNS and last.get((alert.pipeline, *about[:2]), "") > "".join(about[2:])
         if alert.kind in {FAILED, WARNS} and ((alert.pipeline, alert.key) in keys or later):
-            operations.close_alert(alert.pipeline, alert.kind, alert.key, at=clock.now())
+            tables.operations.close_alert(alert.pipeline, alert.kind, alert.key, at=clock.now())
             closed.append(f"closed {alert.key}")
     return closed

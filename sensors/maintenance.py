@@ -4,7 +4,6 @@ import dagster as dg
 
 from perennial.settings import Home
 from perennial.stores.clock import Clock
-from resources.upkeep import maintain_home
 
 CRON = "30 3 * * *"
 
@@ -12,6 +11,8 @@ CRON = "30 3 * * *"
 @dg.op(description="Compacts the lake and removes old versions, pages, bundles and runs that nothing needs any more.")
 def maintain(context: dg.OpExecutionContext, home: dg.ResourceParam[Home], clock: dg.ResourceParam[Clock]) -> None:
     """What `perennial maintain` does."""
+    from resources.upkeep import maintain_home
+
     report = maintain_home(home, context.instance, now=clock.now())
 
     for where, why in report.refused.items():

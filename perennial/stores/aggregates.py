@@ -12,7 +12,7 @@ from perennial.featurization.lineage import sources_of
 from perennial.featurization.partials import partial_schema
 from perennial.featurization.point_in_time import join_point_in_time, visible_keys
 from perennial.featurization.states import previous_key, state_rows, state_schema, states_of
-from perennial.stores.operations import PartitionRecord
+from perennial.graph.records import PartitionRecord
 from perennial.stores.tables import Tables
 
 _ALWAYS = datetime.min.replace(tzinfo=UTC)

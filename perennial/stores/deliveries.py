@@ -11,9 +11,9 @@ from datetime import datetime
 
 from perennial.content import content_hash
 from perennial.declaration import Pipeline
+from perennial.graph.records import PartitionRecord
 from perennial.ingestion.landing import LandedPartition
 from perennial.ingestion.revisions import Place, Revision, place_of, revise
-from perennial.stores.operations import PartitionRecord
 from perennial.stores.tables import Tables
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from perennial.declaration import Pipeline
 from perennial.errors import PartitionBlocked
+from perennial.graph.records import PartitionRecord
 from perennial.stores.artifacts import Artifacts
-from perennial.stores.operations import PartitionRecord
 from perennial.stores.tables import Tables
 
 BOUND = "bound.json"

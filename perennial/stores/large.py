@@ -13,8 +13,8 @@ import polars as pl
 
 from perennial.declaration import Pipeline
 from perennial.graph.lineage import inputs_of
+from perennial.graph.records import PartitionRecord
 from perennial.ingestion.landing import Arrival, land_rows, provenance
-from perennial.stores.operations import PartitionRecord
 from perennial.stores.tables import Outcome, Tables, derived
 from perennial.validation.parts import PartitionJudge
 from perennial.validation.verdicts import PartitionVerdict

@@ -10,13 +10,13 @@ from typing import Any
 from perennial.declaration import Pipeline
 from perennial.errors import NoMatureLabels, PartitionBlocked
 from perennial.graph.lineage import Standing
+from perennial.graph.records import PartitionRecord
 from perennial.graph.stages import LEARNED_FROM
 from perennial.ingestion.arrivals import fingerprint
 from perennial.labels.maturity import newest_mature
 from perennial.retraining import AsOf, Champion, DriftVerdict, Evidence
 from perennial.stores.artifacts import Artifacts
 from perennial.stores.bundles import BundleStore
-from perennial.stores.operations import PartitionRecord
 from perennial.stores.summaries import TABLE, asks_for_retraining, unfit
 from perennial.stores.tables import Tables
 from perennial.stores.versions import bundle_of

@@ -14,8 +14,8 @@ from typing import Any
 
 from perennial.declaration import Pipeline
 from perennial.errors import PartitionBlocked, PerennialError
+from perennial.graph.records import PartitionRecord
 from perennial.ingestion.arrivals import fingerprint
-from perennial.stores.operations import PartitionRecord
 from perennial.stores.tables import Tables
 from perennial.validation.seasons import Judgement, history_of
 

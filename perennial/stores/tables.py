@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -19,9 +19,12 @@ from perennial.consistency import LAKE_COLUMNS
 from perennial.content import content_hash
 from perennial.declaration import Pipeline
 from perennial.graph.lineage import STEPS, Standing, inputs_of
+from perennial.graph.records import PartitionRecord
 from perennial.stores.lakehouse import Lakehouse, Partitions
-from perennial.stores.operations import Operations, PartitionRecord
 from perennial.stores.slots import PART_ROWS, SlotWriter
+
+if TYPE_CHECKING:
+    from perennial.stores.operations import Operations
 
 ROWS = ("landed", "accepted", "quarantined", "features", "labels")
 """Tables with a row for each row of the source, whose columns the declaration names."""

@@ -12,13 +12,13 @@ import polars as pl
 from perennial.bundle.parity import golden_rows
 from perennial.declaration import Pipeline
 from perennial.errors import PartitionBlocked
+from perennial.graph.records import PartitionRecord
 from perennial.graph.stages import LEARNED_FROM
 from perennial.labels.maturity import newest_mature, within_reach
 from perennial.monitoring.drift import reference_sample
-from perennial.stores.operations import PartitionRecord
 from perennial.stores.summaries import refuse_unfit
 from perennial.stores.tables import Tables
-from perennial.training.training_set import SplitKeys, TrainingSet, build_training_set, split_keys
+from perennial.training.training_set import SplitKeys, TrainingSet, build_training_set, last_known, split_keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +104,8 @@ def held_out_rows(tables: Tables, pipeline: Pipeline, collected: Collected) -> d
 
     def raw(partitions: tuple[str, ...]) -> pl.DataFrame:
         revisions = {key: collected.revisions[key] for key in partitions}
-        rows = tables.read(pipeline, "accepted", revisions).unique(on, keep="first", maintain_order=True)
+        known = last_known(tables.read(pipeline, "accepted", revisions), on, collected.as_of)
+        rows = known.unique(on, keep="first", maintain_order=True)
         return rows.join(labels, on=on, how="inner", maintain_order="left")
 
     fitted = raw(collected.keys.fitted)

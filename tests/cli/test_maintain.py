@@ -10,8 +10,8 @@ import pytest
 from deltalake import DeltaTable
 
 from cli.maintain import bytes_of
+from perennial.graph.records import PartitionRecord
 from perennial.settings import Home
-from perennial.stores.operations import PartitionRecord
 from tests.cli.conftest import Command
 from tests.lake import open_tables
 

@@ -16,6 +16,7 @@ from assets.partitioning import partitions_of
 from perennial.bundle.bundle import FILES, seal
 from perennial.declaration import Pipeline
 from perennial.graph.lineage import STEPS, inputs_of
+from perennial.graph.records import PartitionRecord
 from perennial.graph.stages import DATA, MONITORING, training_assets
 from perennial.labels.labelling import Label
 from perennial.objective import Regression, ShareWithin
@@ -25,7 +26,6 @@ from perennial.schema import Column, Schema
 from perennial.settings import Home
 from perennial.sources import Files
 from perennial.stores.clock import FixedClock
-from perennial.stores.operations import PartitionRecord
 from perennial.time import Calendar, Daily, days
 from perennial.training.candidates.median import Median
 from resources.instance import open_instance

@@ -8,9 +8,9 @@ from typing import Literal
 
 import dagster as dg
 
+from perennial.graph.records import PartitionRecord
 from perennial.graph.stages import DATA
 from perennial.sources import Files, env
-from perennial.stores.operations import PartitionRecord
 from resources.tags import REASON
 from sensors.arrivals import build_arrivals
 from tests.sensors.conftest import NOW, World, end_runs

@@ -7,9 +7,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from perennial.graph.records import PartitionRecord
 from perennial.graph.stages import ANSWERED, MONITORING
 from perennial.stores.clock import FixedClock
-from perennial.stores.operations import Outcome, PartitionRecord
+from perennial.stores.operations import Outcome
 from perennial.time import hours
 from sensors.automation import keys_of
 from sensors.monitoring import build_monitoring

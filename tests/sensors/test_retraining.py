@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import dagster as dg
 import pytest
 
+from perennial.graph.records import PartitionRecord
 from perennial.graph.stages import training_assets
 from perennial.stores.clock import FixedClock
-from perennial.stores.operations import PartitionRecord
 from perennial.time import hours
 from resources.tags import REASON
 from sensors.automation import keys_of

@@ -14,10 +14,10 @@ from perennial.stores.operations import tables
 from perennial.stores.operations.alerts import Alert, Alerts
 from perennial.stores.operations.feedback import Feedback, Outcome
 from perennial.stores.operations.ledger import Ledger, LedgerEntry
-from perennial.stores.operations.manifests import Manifests, PartitionRecord
+from perennial.stores.operations.manifests import Manifests
 from perennial.stores.operations.releases import Releases
 
-__all__ = ["Alert", "LedgerEntry", "Operations", "Outcome", "PartitionRecord"]
+__all__ = ["Alert", "LedgerEntry", "Operations", "Outcome"]
 
 
 class Operations(Manifests, Releases, Ledger, Feedback, Alerts):

@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from perennial.evaluation.evidence import plain
+from perennial.graph.records import PartitionRecord
 from perennial.stores.operations import tables
 from perennial.stores.operations.database import Database
 
 _KEY = ("pipeline", "table", "partition", "revision")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartitionRecord:
-    """What one revision of one partition of a table holds."""
-
-    partition: str
-    revision: int
-    content_hash: str
-    rows: int
-    status: Literal["ok", "blocked"] = "ok"
-    reason: str | None = None
-    """Why it is blocked: nothing downstream may read it."""
-    inputs: Mapping[str, str] = field(default_factory=dict)
-    """Content hashes of what it was made from."""
-    provenance: Mapping[str, Any] = field(default_factory=dict)
-    table_version: int | None = None
-    """Version of the table in the lake that holds it."""
-    known_at: datetime | None = None
-    written_at: datetime | None = None
-    """When it was recorded; set by the store."""
 
 
 class Manifests(Database):

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from typing import TextIO
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.csv as pa_csv
 
 from perennial.errors import SourceError
 from perennial.sources import Csv
@@ -23,6 +21,9 @@ LONGEST_ROW = 64 * BLOCK
 
 def read_csv(content: Content, declared: Csv, *, where: str) -> pl.DataFrame:
     """Every column as text. Raises SourceError for a line with too few or too many fields."""
+    import pyarrow as pa
+    import pyarrow.csv as pa_csv
+
     names = _header(content, declared, where=where)
     # Arrow checks the count of fields in short lines too, where Polars fills them with nulls.
     block = min(max(content.size, BLOCK), LONGEST_ROW)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from perennial import Late, Pipeline, Windows, col, days
 from perennial.graph.lineage import STEPS, Standing, inputs_of
+from perennial.graph.records import PartitionRecord
 from perennial.graph.stages import DATA
-from perennial.stores.operations import PartitionRecord
 from pipelines.delivery_eta import delivery_eta
 
 KEY = "2024-01-05"

@@ -8,7 +8,7 @@ import polars as pl
 
 from perennial.graph.lineage import STEPS
 from perennial.graph.outdated import learned_from_other, outdated, outdated_in, told
-from perennial.stores.operations import PartitionRecord
+from perennial.graph.records import PartitionRecord
 from tests.sensors.conftest import World, world
 
 __all__ = ["world"]

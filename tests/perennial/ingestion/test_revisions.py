@@ -24,9 +24,9 @@ from perennial import (
     col,
     days,
 )  # fmt: skip
+from perennial.graph.records import PartitionRecord
 from perennial.ingestion.landing import Arrival, LandedPartition, land
 from perennial.ingestion.revisions import Place, Revision, place_of, revise
-from perennial.stores.operations import PartitionRecord
 from perennial.validation.verdicts import split_rows
 
 DAY = "2024-03-01"

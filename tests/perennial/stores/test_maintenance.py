@@ -20,6 +20,7 @@ from deltalake import DeltaTable
 from perennial.bundle.bundle import FILES, seal
 from perennial.content import content_hash
 from perennial.errors import VersionHeld
+from perennial.graph.records import PartitionRecord
 from perennial.maintenance import Hold, Keep, check_nothing_held_goes
 from perennial.settings import home_at
 from perennial.stores import maintenance
@@ -27,7 +28,6 @@ from perennial.stores.bundles import BundleStore
 from perennial.stores.inference_log import take_in
 from perennial.stores.lakehouse import Lakehouse
 from perennial.stores.maintenance import RETIREMENT, LakeCare
-from perennial.stores.operations import PartitionRecord
 from perennial.stores.segments import SegmentWriter
 from tests.lake import open_tables
 from tests.records import a_record

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from perennial.errors import PartitionBlocked, PerennialError
-from perennial.stores.operations import PartitionRecord
+from perennial.graph.records import PartitionRecord
 from perennial.stores.summaries import (
     TABLE,
     acknowledge,

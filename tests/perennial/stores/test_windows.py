@@ -13,7 +13,7 @@ import pytest
 from perennial import Files, Label, Windows, col
 from perennial.bundle.parity import UNSEEN
 from perennial.errors import HistoryTooShort, NoMatureLabels, PartitionBlocked
-from perennial.stores.operations import PartitionRecord
+from perennial.graph.records import PartitionRecord
 from perennial.stores.summaries import acknowledge
 from perennial.stores.tables import Outcome, Tables
 from perennial.stores.windows import collect_training_set, held_out_rows

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from perennial.stores.operations import Operations, PartitionRecord
+from perennial.graph.records import PartitionRecord
+from perennial.stores.operations import Operations
 
 
 def record(partition: str, revision: int = 1, **other: object) -> PartitionRecord:
