@@ -86,7 +86,7 @@ def known(day: int) -> datetime:
     return KNOWN + timedelta(days=day - 1, microseconds=7)
 
 
-def online(store: FeatureStore, *entities: tuple[int, str], view: FeatureView = PAIRS) -> list[dict[str, Any] | None]:
+def online(store: FeatureStore, *entities: tuple[int | str, ...], view: FeatureView = PAIRS) -> list[dict[str, Any] | None]:
     """What a server reads of `entities`."""
 
     async def read() -> list[dict[str, Any] | None]:

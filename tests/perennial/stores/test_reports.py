@@ -38,7 +38,7 @@ def test_a_report_opens_at_its_address(home: Home) -> None:
 
 @given(name=st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1))
 def test_an_address_has_no_blank_and_no_mark_of_its_own(name: str) -> None:
-    home = Home(root=Path("/h"), lake="", bundles=Path("/b"), operations_url="", mlflow_url="")
+    home = Home(root=Path("/h"), lake="", bundles=Path("/b"), operations_url="", mlflow_url="", online_store="")
 
     address = report_address(home, home.reports / f"x{name}.html").removeprefix(home.reports_ui)
 
