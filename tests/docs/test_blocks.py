@@ -25,9 +25,6 @@ SERVE, ADDRESS = "perennial serve", "http://127.0.0.1:8000"
 ELSEWHERE = {
     "make demo": "tests/docs/test_demo.py",
     "make test": ".ci/run",
-    "export TAXI_ETA_SOURCE=/a/folder/with/green_tripdata": "tests/journeys/test_taxi.py",
-    "perennial backfill taxi_eta 2023-01 2023-12": "tests/journeys/test_taxi.py",
-    "perennial train taxi_eta 2023-12": "tests/journeys/test_taxi.py",
 }
 """Commands that cost too much here, each with what runs it."""
 SHOWN = ("text", "json")
