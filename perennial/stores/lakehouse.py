@@ -64,11 +64,12 @@ class Lakehouse:
         if stray:
             raise ValueError(f"{table}: rows of partitions {sorted(stray)} in a write of {list(partitions)}")
         self._prepare(table, frame)
+        whole = frame.rechunk()  # delta-rs 1.6 writes chunks side by side, in any order
         for attempt in range(5):
             try:
                 write_deltalake(
                     self.path(table),
-                    frame.to_arrow(compat_level=pl.CompatLevel.oldest()),
+                    whole.to_arrow(compat_level=pl.CompatLevel.oldest()),
                     mode="overwrite",
                     schema_mode="merge",
                     predicate=_predicate(partitions),

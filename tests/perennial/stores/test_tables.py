@@ -211,3 +211,15 @@ def test_labels_until_an_as_of_are_those_of_its_readable_partitions(tables: Tabl
     tables.block(delivery_eta, "labels", A, Outcome(blocked="a test"), at=AT)
 
     assert [tables.labels_until(delivery_eta, as_of) for as_of in (A, B, C)] == [0, 1, 4]
+
+
+def test_rows_that_come_in_pieces_are_read_back_in_their_order(tables: Tables) -> None:
+    pieces = [frame({A: list(range(n, n + 50)), B: list(range(n, n + 50))}) for n in range(0, 1_000, 50)]
+    rows = pl.concat(pieces, rechunk=False)
+    assert rows.n_chunks() == 20
+
+    record = tables.save(delivery_eta, "landed", rows, {A: Outcome(), B: Outcome()}, at=AT)[A]
+
+    read = tables.read(delivery_eta, "landed", [A])
+    assert read["value"].to_list() == list(range(1_000))
+    assert content_hash(read) == record.content_hash
