@@ -49,9 +49,10 @@ class Lookups:
         return {name: self.judged[name] for name in self.problems}
 
     def versions(self, pipeline: Pipeline, lookup: Lookup) -> pl.DataFrame | None:
-        """Every version of `lookup`, or None before the first."""
+        """Every version of `lookup`, or None before the first; one kept by another key is none of it."""
         table = self._table(pipeline, lookup)
-        return self.lakehouse.scan(table).collect() if self.lakehouse.exists(table) else None
+        kept = self.lakehouse.scan(table).collect() if self.lakehouse.exists(table) else pl.DataFrame()
+        return kept.filter(pl.col(lookup.key).is_not_null()) if lookup.key in kept.columns else None
 
     def join(self, pipeline: Pipeline, arrival: Arrival) -> Arrival:
         """`arrival` with the columns of its pipeline's lookups, as known at each row's time."""
@@ -65,7 +66,7 @@ class Lookups:
         times = local.to_frame().select(pipeline.time.utc(time)).to_series()
         for lookup in pipeline.lookups:
             versions = self.versions(pipeline, lookup)
-            if versions is None:
+            if versions is None or not set(lookup.columns) <= set(versions.columns):
                 raise self._none(lookup, where=where)
             seen[lookup.name] = str(versions.sort(KNOWN_FROM)["sha256"][-1])
             if lookup.name in self.problems:
@@ -96,6 +97,7 @@ class Lookups:
         self.judged[lookup.name] = content.signature
         frame = read_version(found.frame, lookup, where=where, is_text=found.is_text)
         if standing is not None:
+            standing = self._widen(pipeline, lookup, standing, frame)
             newest = standing.filter(pl.col(KNOWN_FROM) == pl.col(KNOWN_FROM).max()).select(frame.columns)
             if content_hash(newest.sort(lookup.key)) == content_hash(frame.sort(lookup.key)):
                 return
@@ -109,6 +111,15 @@ class Lookups:
             licence=pl.lit(lookup.source.licence),
         )
         self.lakehouse.overwrite(self._table(pipeline, lookup), version, partitions=[known_from.isoformat()])
+
+    def _widen(self, pipeline: Pipeline, lookup: Lookup, standing: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
+        """Earlier versions with the columns that are taken only now, as `frame` has them: nobody kept those."""
+        new = [name for name in frame.columns if name not in standing.columns]
+        if not new:
+            return standing
+        wider = standing.join(frame.select(lookup.key, *new), on=lookup.key, how="left", maintain_order="left")
+        self.lakehouse.overwrite(self._table(pipeline, lookup), wider, partitions=wider["partition"].unique().to_list())
+        return wider
 
     @staticmethod
     def _table(pipeline: Pipeline, lookup: Lookup) -> str:

@@ -10,7 +10,7 @@ import dagster as dg
 
 from perennial.graph.records import PartitionRecord
 from perennial.graph.stages import DATA
-from perennial.sources import Files, env
+from perennial.sources import Files, Lookup, env
 from resources.tags import REASON
 from sensors.arrivals import build_arrivals
 from tests.sensors.conftest import NOW, World, end_runs
@@ -23,7 +23,9 @@ def deliver(source: Path, *keys: str, content: str = "rows") -> None:
         os.utime(path, ns=(1, len(content)))
 
 
-def land(world: World, *keys: str, status: Literal["ok", "blocked"] = "ok", at: datetime = NOW) -> None:
+def land(
+    world: World, *keys: str, status: Literal["ok", "blocked"] = "ok", at: datetime = NOW, **provenance: object
+) -> None:
     signatures = world.stores["sources"].signatures(world.pipeline, list(keys))
     records = [
         PartitionRecord(
@@ -32,7 +34,7 @@ def land(world: World, *keys: str, status: Literal["ok", "blocked"] = "ok", at: 
             content_hash=key,
             rows=1,
             status=status,
-            provenance={"signature": signatures[key]},
+            provenance={"signature": signatures[key], **provenance},
         )
         for key in keys
     ]
@@ -70,6 +72,27 @@ def test_what_has_landed_is_not_asked_for_again_and_a_blocked_file_neither(world
 
     assert tick.run_requests == []
     assert tick.skip_message == "none of 2 files is new or changed"
+
+
+def test_what_waits_for_a_lookup_is_asked_for_once_its_file_is_another(world: World, tmp_path: Path) -> None:
+    zones = tmp_path / "zones.csv"
+    lookup = Lookup(
+        name="zones", source=Files(str(zones)), key="id", on="zone", columns={"borough": "string"}
+    )  # fmt: skip
+    waiting = replace(world.pipeline, lookups=[lookup])
+    deliver(world.source, "2024-01-03", "2024-01-04")
+    land(world, "2024-01-03")
+    land(world, "2024-01-04", status="blocked", awaits={"zones": ""})
+
+    away = world.tick(build_arrivals(waiting))
+    zones.write_text("id,borough\n1,Queens\n")
+    there = world.tick(build_arrivals(waiting))
+
+    assert away.run_requests == []
+    (request,) = there.run_requests
+    assert request.tags["dagster/partition"] == "2024-01-04"
+    land(world, "2024-01-04", status="blocked", awaits=world.stores["sources"].look_at_lookups(waiting))
+    assert world.tick(build_arrivals(waiting)).run_requests == []
 
 
 def test_a_changed_file_is_asked_for_under_another_key(world: World) -> None:

@@ -76,14 +76,14 @@ class City:
         self.file.write_text("LocationID,Borough,area,Zone\n" + text)
         self.lookups.refresh(PIPELINE, at=at)
 
-    def joined(self, *rows: tuple[int, int | None]) -> Arrival:
+    def joined(self, *rows: tuple[int, int | None], pipeline: Pipeline = PIPELINE) -> Arrival:
         times = [datetime(2024, 1, 2, hour) for hour, _ in rows]
         zones = pl.Series([zone for _, zone in rows], dtype=pl.Int64)
         frame = pl.DataFrame({"asked": times, "PULocationID": zones})
         arrival = Arrival(
             partition="2024-01-02", rows=frame, uri="", sha256="", size=1, signature="", fetched_at=NOON
         )  # fmt: skip
-        return self.lookups.join(PIPELINE, arrival)
+        return self.lookups.join(pipeline, arrival)
 
     def boroughs(self, *rows: tuple[int, int | None]) -> list[str | None]:
         return land(PIPELINE, self.joined(*rows)).frame["borough"].to_list()
@@ -134,6 +134,45 @@ def test_a_lookup_that_cannot_be_read_leaves_its_last_version_standing(city: Cit
     assert arrival.frame["zones.Borough"].to_list() == ["Newark"]
     assert "its last version stands" in arrival.notes[0]
     assert "an HTML page" in arrival.notes[0]
+    provenance = land(PIPELINE, arrival).provenance
+    versions = city.lookups.versions(PIPELINE, ZONES)
+    assert versions is not None
+    assert provenance["lookups"] == {"zones": versions["sha256"][0]}
+    assert provenance["notes"] == list(arrival.notes)
+
+
+def test_a_column_that_is_taken_later_speaks_for_the_versions_before_it(city: City) -> None:
+    city.tell("1,Newark,2.5,x\n2,Queens,1,y\n", at=NOON - timedelta(days=9))
+    city.tell("1,EWR,2.5,x\n2,Queens,1,y\n")
+    columns = {**PIPELINE.schema.columns, "place": Column("string", source="zones.Zone")}
+    wider = replace(
+        PIPELINE,
+        lookups=[replace(ZONES, columns={**ZONES.columns, "Zone": "string"})],
+        schema=Schema(columns),
+    )
+
+    with pytest.raises(SourceError, match="the lookup 'zones' has no version"):
+        city.joined((11, 1), pipeline=wider)
+
+    city.lookups.refresh(wider, at=NOON + timedelta(hours=1))
+
+    rows = land(wider, city.joined((11, 1), (13, 1), pipeline=wider)).frame
+    assert rows["borough"].to_list() == ["Newark", "EWR"]
+    assert rows["place"].to_list() == ["x", "x"]
+
+
+def test_versions_that_were_kept_by_another_key_are_none_of_it(city: City) -> None:
+    city.tell("1,Newark,2.5,x\n")
+    lookup = replace(ZONES, key="Zone")
+    other = replace(PIPELINE, lookups=[lookup])
+    assert city.lookups.versions(other, lookup) is None
+
+    city.lookups.refresh(other, at=NOON)
+
+    versions = city.lookups.versions(other, lookup)
+    assert versions is not None
+    assert versions["Zone"].to_list() == ["x"]
+    assert versions["known_from"].to_list() == [BEGINNING]
 
 
 @pytest.mark.parametrize(
