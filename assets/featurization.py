@@ -30,7 +30,7 @@ def build_features(pipeline: Pipeline) -> dg.AssetsDefinition:
         stage="featurization",
         deps=["accepted", *known_aggregates(pipeline)],
         description="The declared features of each accepted row, by the expressions that the bundle will carry.",
-        metadata={"features": table(rows_of(catalogue_of(pipeline)))},
+        metadata={"catalogue": _catalogue(pipeline)},
     )
     def features(
         context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]
@@ -64,6 +64,13 @@ def build_features(pipeline: Pipeline) -> dg.AssetsDefinition:
         yield from run.finish()
 
     return features
+
+
+def _catalogue(pipeline: Pipeline) -> dg.MarkdownMetadataValue:
+    """Every feature, in the columns that fit the UI's dialog; definitions tell windows, docs/features.md the rest."""
+    left_out = ("kind", "window")
+    listed = rows_of(catalogue_of(pipeline))
+    return table({name: value for name, value in row.items() if name not in left_out} for row in listed)
 
 
 def _describe(pipeline: Pipeline, record: PartitionRecord, rows: pl.DataFrame) -> dict[str, Any]:

@@ -128,6 +128,8 @@ def _report(run: RangeRun, judgement: Judgement, panel: Panel, accepted: Partiti
         drawn.add(key)
         shown["picture"] = picture(season_picture(panel, judgement, run.pipeline), f"{key} against its history")
     evidence = {name: shown[name] for name in ("verdict", "culprits", "held against")}
+    if judgement.verdict == "block" and "picture" in shown:
+        evidence["picture"] = shown["picture"]  # a person looks at the check first
     passed, severity = judgement.verdict == "pass", SEVERITIES.get(judgement.verdict, dg.AssetCheckSeverity.WARN)
     run.warn_unless(key, passed, shown, found=judgement.reason, evidence=evidence, severity=severity)
 

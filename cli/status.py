@@ -101,6 +101,9 @@ def show_outdated(pipeline: Pipeline, tables: Tables, console: Console) -> None:
     shown = Table("table", "partitions", "why", "then run")
     for group in outdated(standing):
         shown.add_row(group.table, _span(group.keys), Text(group.reason), Text(group.command))
+    for key, reason in _kept_out(pipeline, tables).items():
+        then = f"mend the source, or, if it is right: perennial acknowledge {pipeline.name} {key} --why '...'"
+        shown.add_row("summary", key, Text(f"no training reads it: {reason}"), Text(then))
     changed = learned_from_other(standing, tables.records(pipeline, "training_set"))
     for as_of, keys in changed.items():
         why = f"it learned from other rows of {_span(keys)}"
@@ -117,8 +120,19 @@ def _lines(pipeline: Pipeline, tables: Tables) -> list[str]:
 
     groups = outdated(tables.standing(pipeline))
     lines = [f"{pipeline.name}: {_told(group)}" for group in groups[:MOST_GROUPS]]
+    if kept_out := _kept_out(pipeline, tables):
+        first = f"{_span(list(kept_out))}: {next(iter(kept_out.values()))}"
+        lines.append(f"{pipeline.name}: no training reads {first}; see perennial status {pipeline.name}")
     rest = len(groups) - MOST_GROUPS
     return lines + ([f"{pipeline.name}: {rest} more reasons: perennial status {pipeline.name}"] if rest > 0 else [])
+
+
+def _kept_out(pipeline: Pipeline, tables: Tables) -> dict[str, str]:
+    """Which partitions their history keeps out of training, and why."""
+    from perennial.stores.summaries import TABLE, unfit
+
+    records = tables.records(pipeline, TABLE)
+    return unfit(tables, pipeline, {key: records[key].revision for key in sorted(records)})
 
 
 def _told(group: Outdated) -> str:

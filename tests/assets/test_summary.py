@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import StringIO
 
 import dagster as dg
 import polars as pl
 import pytest
+from rich.console import Console
 
+from cli.status import show_outdated
 from perennial.stores.summaries import TABLE
 from resources.runs import RunResult
 from tests.assets.house import House, open_house, simulate_days
@@ -57,14 +60,28 @@ def test_the_check_warns_or_fails_and_blocks_nothing_in_the_run(judged: tuple[Ho
 def test_a_blocked_partition_shows_a_picture_and_is_no_history_of_those_after_it(
     judged: tuple[House, RunResult],
 ) -> None:
-    house, _ = judged
+    house, result = judged
     events = house.instance.fetch_materializations(house.key(TABLE), limit=100).records
     shown = {r.partition_key: r.asset_materialization.metadata for r in events if r.asset_materialization}
 
     assert "data:image/png" in str(shown[BROKEN]["picture"].value)
+    checked = house.evaluations(TABLE, CHECK, result.run_id)
+    assert [key for key in checked if "picture" in checked[key].metadata] == [BROKEN]
     history = house.tables.records(house.pipeline, TABLE)["2024-01-22"].provenance["history"]
     assert BROKEN not in history["partitions"]
     assert MOVED in history["partitions"]
+
+
+def test_the_status_says_what_its_history_keeps_out_of_training_and_what_to_do(judged: tuple[House, RunResult]) -> None:
+    house, _ = judged
+    printed = StringIO()
+
+    show_outdated(house.pipeline, house.tables, Console(width=300, file=printed))
+
+    told = printed.getvalue()
+    assert "no training reads it: summary blocks it: units: distance_km" in told
+    assert f"perennial acknowledge delivery_eta {BROKEN} --why" in told
+    assert MOVED not in told
 
 
 def test_a_day_judged_by_itself_later_gets_the_same_verdict_and_no_new_revision(
