@@ -19,6 +19,7 @@ from perennial import (
     Pipeline,
     Regression,
     Retraining,
+    Rolling,
     Schema,
     ShareWithin,
     Slice,
@@ -88,6 +89,10 @@ taxi_eta = Pipeline(
         concat_str([col(zone).cast(str) for zone in zones], separator="-").alias("zone_pair"),
         col("passengers"), col("trip_type").cast(str), col("vendor").cast(str).alias("meter"),
     ],
+    aggregates=[
+        *(Rolling(by=by, of="label", how="mean", days=28, default=15.0) for by in ("pickup_zone", zones)),
+        Rolling(by=zones, how="count", days=28, default=0.0),
+    ],
     label=Label("minutes", value=minutes, known_at="dropoff_at", unit="minutes"),
     candidates=[
         Median(by="zone_pair"), Linear(ignore=not_pair),
@@ -97,6 +102,7 @@ taxi_eta = Pipeline(
     slices=[
         Slice(name="trips of 1 to 60 minutes", where=minutes.is_between(1, 60), limit=4.0),
         Slice(name="to an airport", where=col("dropoff_zone").is_in([1, 132, 138]), limit=9.0),
+        Slice(name="from Manhattan", where=col("pickup_borough") == "Manhattan", limit=3.5),
         Slice(name="weekend", where=col("pickup_at").dt.weekday() >= 6, limit=4.5),
     ],
     monitoring=Monitoring(every="1mo"),
