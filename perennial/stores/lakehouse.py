@@ -139,6 +139,14 @@ class Lakehouse:
     def _check_types(self, table: str, frame: pl.DataFrame) -> None:
         """Delta would cast a column of another type, and lose what does not fit."""
         stands = self.scan(table).collect_schema()
+        if "revision" in frame.schema and "revision" not in stands:
+            raise SchemaSkew(
+                "the table was written before revisions were kept",
+                where=table,
+                found=f"columns {', '.join(stands)}",
+                expected="a column revision",
+                hint="move the whole home aside, or make clean-state, and backfill again",
+            )
         for name, dtype in frame.schema.items():
             if name in stands and stands[name] != dtype:
                 raise SchemaSkew(

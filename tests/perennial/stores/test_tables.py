@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial.content import content_hash
+from perennial.errors import SchemaSkew
 from perennial.settings import home_at
 from perennial.stores.lakehouse import Lakehouse
 from perennial.stores.operations import Operations
@@ -223,3 +224,12 @@ def test_rows_that_come_in_pieces_are_read_back_in_their_order(tables: Tables) -
     read = tables.read(delivery_eta, "landed", [A])
     assert read["value"].to_list() == list(range(1_000))
     assert content_hash(read) == record.content_hash
+
+
+def test_a_table_from_before_revisions_is_named_and_left_as_it_was(tables: Tables) -> None:
+    tables.lakehouse.overwrite("delivery_eta/landed", frame({A: [1]}), partitions=[A])
+
+    with pytest.raises(SchemaSkew, match="the table was written before revisions were kept"):
+        save(tables, {A: [2]})
+
+    assert tables.lakehouse.scan("delivery_eta/landed").collect()["value"].to_list() == [1]
