@@ -7,8 +7,10 @@ the whole machine a run stays started for ever. A run's first engine event names
 import os
 from pathlib import Path
 
-from dagster import DagsterEventType, DagsterInstance, DagsterRun, DefaultRunLauncher
+from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, DefaultRunLauncher
 from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
+
+from resources.tags import PROCESS
 
 LOST = "The run's process is gone: it was killed, or the machine went down."
 CLOCK_TICK = 1.0
@@ -37,7 +39,15 @@ def is_lost(instance: DagsterInstance, run: DagsterRun) -> bool:
         pid = event.engine_event_data.metadata.get("pid") if event else None
         if pid is not None:
             return not _lives(int(str(pid.value)), since=entry.timestamp)
-    return False
+    return _died_at_birth(instance, run)
+
+
+def _died_at_birth(instance: DagsterInstance, run: DagsterRun) -> bool:
+    """Whether the process that made `run` for itself is gone, killed before the run's first event."""
+    pid, record = run.tags.get(PROCESS), instance.get_run_record_by_id(run.run_id)
+    if pid is None or record is None or run.parent_run_id or run.status is not DagsterRunStatus.NOT_STARTED:
+        return False
+    return not _lives(int(pid), since=record.create_timestamp.timestamp())
 
 
 def _lives(pid: int, *, since: float) -> bool:

@@ -16,7 +16,7 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from resources.failures import StepError, step_errors
 from resources.launcher import LOST, is_lost
-from resources.tags import Keys, partition_tags
+from resources.tags import PROCESS, Keys, partition_tags
 
 LOCATION, MODULE = "perennial", "pipelines.definitions"
 """The code location, as `workspace.yaml` names it."""
@@ -60,7 +60,7 @@ def run_assets(
     run = instance.create_run_for_job(
         job,
         run_config=QUIET,
-        tags={"dagster/max_retries": "0", **partition_tags(keys), **tags},
+        tags={"dagster/max_retries": "0", PROCESS: str(os.getpid()), **partition_tags(keys), **tags},
         asset_selection=frozenset(assets),
         remote_job_origin=_origin().get_job_origin(job.name),
     )

@@ -153,6 +153,24 @@ def test_a_run_whose_process_was_killed_is_ended_once(instance: dg.DagsterInstan
     assert [entry.dagster_event.message for entry in failed if entry.dagster_event] == [LOST]
 
 
+DIES_AT_BIRTH = ENDLESS.replace(
+    "import dagster as dg\n",
+    """import dagster as dg
+dg.DagsterInstance.report_engine_event = lambda *_, **__: os.kill(os.getpid(), 9)
+""",
+)
+
+
+def test_a_run_whose_process_was_killed_before_its_first_event_is_ended(instance: dg.DagsterInstance) -> None:
+    process = subprocess.run([sys.executable, "-c", DIES_AT_BIRTH, "nowhere"], check=False, capture_output=True)
+    assert process.returncode == -signal.SIGKILL, process.stderr
+
+    (run,) = instance.get_runs()
+    assert run.status is dg.DagsterRunStatus.NOT_STARTED
+    assert end_lost_runs(instance) == [run.run_id]
+    assert end_lost_runs(instance) == []
+
+
 def test_ctrl_c_leaves_no_run_behind(instance: dg.DagsterInstance, tmp_path: Path) -> None:
     process = start_endless_run(tmp_path / "started")
 

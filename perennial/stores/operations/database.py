@@ -25,6 +25,12 @@ from perennial.stores.operations.tables import REVISION
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 BUSY_SECONDS = 60
 """How long a writer of SQLite waits for the others before it fails."""
+HINTS = {
+    "database is locked": "another process has been writing it all the while; look for one that hangs",
+    "database or disk is full": "free some disk; what stood is as it was",
+    "disk I/O error": "free some disk, or look after it; what stood is as it was",
+}
+"""What to do about what SQLite says, by its words."""
 _LOCKS = 7_466_382
 """Namespace of our advisory locks in Postgres: any number that no other application takes."""
 
@@ -66,11 +72,27 @@ class Database:
 
     @contextmanager
     def writing(self, lock: str) -> Iterator[sa.Connection]:
-        """A transaction that holds `lock` from its first read to its commit."""
-        with self._engine.connect().execution_options(writes=True) as connection, connection.begin():
+        """A transaction that holds `lock` from its first read to its commit.
+
+        Raises PerennialError when another process keeps SQLite locked, or its disk takes no more.
+        """
+        with self._told(lock), self._engine.connect().execution_options(writes=True) as connection, connection.begin():
             if not self.is_sqlite:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCKS, sa.func.hashtext(lock))))
             yield connection
+
+    @contextmanager
+    def _told(self, lock: str) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.OperationalError as error:
+            found = str(error.orig)
+            hint = next((hint for problem, hint in HINTS.items() if problem in found), None)
+            if hint is None:
+                raise
+            raise PerennialError(
+                f"{self.url.render_as_string()} cannot be written", where=lock, found=found, hint=hint
+            ) from error
 
     @contextmanager
     def holding(self, lock: str) -> Iterator[None]:

@@ -15,6 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from perennial.errors import PerennialError
 from perennial.stores.operations import Operations, tables
 from perennial.stores.operations.database import MIGRATIONS
 
@@ -119,3 +120,40 @@ def test_processes_that_migrate_at_once_find_one_database_and_one_secret(
 def test_the_secret_is_made_once(operations: Operations) -> None:
     assert operations.secret() == operations.secret()
     assert len(operations.secret()) == 32
+
+
+HOLDS = """
+import sys
+from perennial.stores.operations import Operations
+operations = Operations(sys.argv[1])
+with getattr(operations, sys.argv[2])("rides/landed"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+LOCKED = {
+    "holding": "rides/landed: another process has been writing for 0.3 s",
+    "writing": "operations.db cannot be written, found database is locked",
+}
+
+
+@pytest.mark.parametrize(("kind", "named"), LOCKED.items())
+def test_a_lock_that_another_process_keeps_is_waited_for_and_then_named(
+    sqlite: Operations, at: datetime, monkeypatch: pytest.MonkeyPatch, kind: str, named: str
+) -> None:
+    monkeypatch.setattr("perennial.stores.operations.database.BUSY_SECONDS", 0.3)
+    mine = Operations(str(sqlite.url))
+    command = [sys.executable, "-c", HOLDS, str(sqlite.url), kind]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+
+        began = time.monotonic()
+        with pytest.raises(PerennialError, match=named), getattr(mine, kind)("rides/landed"):
+            pass
+
+        assert time.monotonic() - began >= 0.3
+        other.communicate()
+    with getattr(mine, kind)("rides/landed"):
+        pass
