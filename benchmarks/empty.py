@@ -17,6 +17,7 @@ from assets.range_run import RangeRun, range_asset
 from benchmarks.graph import assets_of, materialize
 from perennial.declaration import Pipeline
 from perennial.settings import find_home
+from perennial.stores.tables import Tables
 from resources.instance import open_instance
 from resources.stores import resources
 
@@ -24,8 +25,12 @@ GRAPH: tuple[tuple[tuple[str, ...], str, tuple[str, ...], str | None], ...] = (
     (("landed",), "ingestion", (), ingestion.CHECK),
     (("accepted", "quarantined"), "validation", ("landed",), validation.CHECK),
     (("profile",), "validation", ("accepted",), None),
-    (("features",), "featurization", ("accepted",), None),
+    (("summary",), "validation", ("accepted",), None),
+    (("partials",), "featurization", ("accepted",), None),
+    (("aggregates",), "featurization", ("partials",), None),
+    (("features",), "featurization", ("accepted", "aggregates"), None),
     (("labels",), "labels", ("accepted",), None),
+    (("online_features",), "featurization", ("aggregates",), None),
 )
 """Of each step: its assets, its stage, what it reads, and its check."""
 
@@ -50,7 +55,10 @@ def build_empty(
     """One step of the graph that reports every partition and does nothing else."""
 
     @range_asset(pipeline, *names, stage=stage, deps=deps, description="nothing", check=check)
-    def empty(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
+    def empty(
+        context: dg.AssetExecutionContext,
+        tables: dg.ResourceParam[Tables],  # noqa: ARG001 - the report of a check asks for them
+    ) -> Iterator[dg.Output[None]]:
         run = RangeRun(context, pipeline, *names, check=check)
         for keys in run.batches(dict.fromkeys(run.keys, 0)):
             for key in keys:

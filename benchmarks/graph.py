@@ -22,7 +22,7 @@ from resources.instance import open_instance
 from resources.runs import run_assets
 from resources.stores import STORES, open_tables
 
-FEATURES = ("landed", "accepted", "quarantined", "features")
+FEATURES = ("landed", "accepted", "quarantined", "partials", "aggregates", "features")
 
 
 def main(name: str, first: str, last: str, *stages: str) -> None:

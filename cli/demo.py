@@ -29,6 +29,8 @@ HISTORY = 60
 """Days simulated and learned from before anything is served."""
 DRIFTED = 17
 """Drifted days that land: 7 judge the new version, 7 choose it, and 3 are left for every candidate to learn from."""
+AT_ONCE = 2
+"""Days that are served before they land."""
 AFTER = 2
 """Days served and measured after the second release, from the day after its as-of on."""
 PATIENCE = 240.0
@@ -104,19 +106,19 @@ def _run(demo: Demo) -> tuple[list[Measured], dg.DagsterRun]:
     from world.city import DRIFT_START, FIRST_DAY
 
     home, last = demo.session.home, FIRST_DAY + timedelta(days=HISTORY - 1)
-    _land(demo, FIRST_DAY, last, what=f"simulate {HISTORY} days and compute their data")
+    demo.say(f"simulate {HISTORY} days and compute their data")
+    _land(demo, FIRST_DAY, last)
     first = _train(demo, last)
     with run_stack(home, {"server": model_server}, say=_quiet) as serving:
         url = serving.addresses["server"]
         _wait_until_served(url, first)
         calm = (last + timedelta(days=1), DRIFT_START - timedelta(days=1))
         drift = (DRIFT_START, DRIFT_START + timedelta(days=DRIFTED - 1))
-        demo.say(f"send requests to version {first.number} at {url}, then report what was true")
-        _serve(demo, url, calm)
-        _land(demo, last + timedelta(days=1), calm[1], what="those days land; monitor them")
+        demo.say(f"send requests to version {first.number} at {url}, then report what was true; those days land")
+        _live(demo, url, calm)
         before = _monitor(demo, "before", calm, first)
-        _serve(demo, url, drift)
-        _simulate(demo, drift[1], what=f"{DRIFTED} drifted days land: the daemon's sensors take over")
+        demo.say(f"{DRIFTED} drifted days are served and land; then the daemon's sensors take over")
+        _live(demo, url, drift)
         with run_stack(home, {"daemon": daemon}, say=_quiet) as watching:
             launched, second = _wait_for_release(demo, first, watching.check)
         during = _measure(demo, "during", drift, first)
@@ -125,27 +127,31 @@ def _run(demo: Demo) -> tuple[list[Measured], dg.DagsterRun]:
     return [before, during, after], launched
 
 
+def _live(demo: Demo, url: str, days: tuple[date, date]) -> None:
+    """Serve and land `days`, a few at a time: older lookups than AT_ONCE days would be stale."""
+    for first in list(_each(days))[::AT_ONCE]:
+        last = min(first + timedelta(days=AT_ONCE - 1), days[1])
+        _serve(demo, url, (first, last))
+        _land(demo, first, last)
+
+
 def _after(demo: Demo, url: str, champion: Version) -> Measured:
     """Serve, land and measure the days that follow the new champion's as-of."""
     as_of = date.fromisoformat(champion.as_of)
     days = (as_of + timedelta(days=1), as_of + timedelta(days=AFTER))
     demo.say(f"send requests to version {champion.number}")
     _serve(demo, url, days)
-    _land(demo, as_of + timedelta(days=1), days[1], what="those days land; monitor them")
+    demo.say("those days land; monitor them")
+    _land(demo, *days)
     return _monitor(demo, "after", days, champion)
 
 
-def _simulate(demo: Demo, until: date, *, what: str) -> None:
+def _land(demo: Demo, first: date, last: date) -> None:
+    """Let the files of the days come, and compute what is made of them, up to the lookups of the server."""
+    from cli.backfill import backfill_range
     from cli.simulate import simulate_source
 
-    demo.say(what)
-    simulate_source(demo.pipeline, until, home=demo.session.home.root, console=demo.console)
-
-
-def _land(demo: Demo, first: date, last: date, *, what: str) -> None:
-    from cli.backfill import backfill_range
-
-    _simulate(demo, last, what=what)
+    simulate_source(demo.pipeline, last, home=demo.session.home.root, console=demo.console)
     blocked = backfill_range(demo.session, demo.pipeline, str(first), str(last), everything=False, console=demo.console)
     if blocked:
         raise PerennialError("the simulated days do not pass", where="demo", found=str(dict(blocked)))

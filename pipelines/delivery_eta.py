@@ -2,14 +2,14 @@
 
 from perennial import (  # noqa: I001 - a declaration fits on one screen
     Column, Daily, ErrorCost, Files, GradientBoosting, KofN, Label, Linear, Median, Monitoring, NeuralNet, Pipeline,
-    Regression, Retraining, Schema, ShareWithin, Slice, Windows, col, days, env, expect, hours,
+    Regression, Retraining, Rolling, Schema, ShareWithin, Slice, Windows, col, days, env, expect, hours,
 )  # fmt: skip
 
 hour = col("ordered_at").dt.hour().cast(float) + col("ordered_at").dt.minute() / 60
 weekday = col("ordered_at").dt.weekday()
 bike = col("courier_vehicle") == "bike"
 minutes = (col("delivered_at") - col("ordered_at")).dt.total_seconds() / 60
-texts = ("order_id", "restaurant", "zone", "cuisine", "courier_vehicle")
+texts = ("order_id", "restaurant", "zone", "cuisine", "courier", "courier_vehicle")
 never_null = (*texts, *"weather distance_km items open_orders courier_deliveries ordered_at delivered_at".split())
 
 delivery_eta = Pipeline(
@@ -45,6 +45,10 @@ delivery_eta = Pipeline(
         *map(col, ("restaurant", "zone", "cuisine", "courier_vehicle", "weather")),
         col("distance_km").log1p().alias("log_distance"), hour.alias("hour"), weekday.alias("weekday"),
         (hour.is_between(16.5, 19.0, closed="left") & (weekday <= 5)).alias("rush_hour"),
+    ],
+    aggregates=[  # nobody knows a new restaurant or courier: they get the city's mean
+        *(Rolling(by=name, of="label", how="mean", days=28, default=32.5) for name in ("restaurant", "courier")),
+        Rolling(by="restaurant", how="count", days=7, default=0.0),
     ],
     label=Label("minutes", value=minutes, known_at="delivered_at", unit="minutes"),
     candidates=[Median(by="restaurant"), Linear(), GradientBoosting(), NeuralNet()],

@@ -9,10 +9,12 @@ import polars as pl
 
 from perennial.declaration import Pipeline
 from perennial.featurization.expressions import featurize_rows
-from perennial.graph.lineage import inputs_of
+from perennial.featurization.partials import partial_rows
+from perennial.graph.lineage import STEPS, inputs_of
 from perennial.ingestion.landing import Arrival, land
 from perennial.labels.labelling import label_rows
 from perennial.settings import home_at
+from perennial.stores.aggregates import compute_states, with_aggregates
 from perennial.stores.lakehouse import Lakehouse
 from perennial.stores.operations import Operations
 from perennial.stores.tables import Outcome, Tables
@@ -29,20 +31,33 @@ def fill(tables: Tables, pipeline: Pipeline) -> None:
     """What the data assets do, over all of DAYS."""
     city = City()
     landed = pl.concat(land(pipeline, arrival(city, day)).frame for day in DAYS)
-    hashes = dict.fromkeys(DAYS, "the file")
     split = split_rows(landed, pipeline.judged, pipeline.time)
-    for name, rows in (
-        ("landed", landed),
-        ("accepted", split.accepted),
-        ("features", featurize_rows(split.accepted, pipeline)),
-        ("labels", label_rows(split.accepted, pipeline)),
-        ("summary", summarize_partitions(split.accepted.select([*pipeline.schema.names, "partition"]), pipeline)),
-    ):
-        judged = {"verdict": "pass"} if name == "summary" else {}
-        outcomes = {day: Outcome(inputs=inputs_of(pipeline, name, hashes[day]), provenance=judged) for day in DAYS}
-        saved = tables.save(pipeline, name, rows, outcomes, at=AT)
-        if name in ("landed", "accepted"):
-            hashes = {day: record.content_hash for day, record in saved.items()}
+    summary = summarize_partitions(split.accepted.select([*pipeline.schema.names, "partition"]), pipeline)
+    save(tables, pipeline, "landed", landed)
+    save(tables, pipeline, "accepted", split.accepted)
+    save(tables, pipeline, "labels", label_rows(split.accepted, pipeline))
+    save(tables, pipeline, "summary", summary, verdict="pass")
+    if pipeline.aggregates:
+        save(tables, pipeline, "partials", partial_rows(split.accepted, pipeline))
+        save(tables, pipeline, "aggregates", compute_states(tables, pipeline, DAYS))
+    save(tables, pipeline, "features", featurize_rows(with_aggregates(tables, pipeline, split.accepted), pipeline))
+
+
+def save(tables: Tables, pipeline: Pipeline, name: str, rows: pl.DataFrame, **provenance: str) -> None:
+    """Save DAYS of a data table as its asset would."""
+    standing, parent = tables.standing(pipeline), STEPS[name].parent
+    made_from = {day: parent and standing.record(parent, day) for day in DAYS}
+    outcomes = {
+        day: Outcome(
+            inputs=inputs_of(
+                pipeline, name, record.content_hash if record else "the file",
+                across=standing.across(name, day, 1) if STEPS[name].across else None,
+            ),
+            provenance=provenance,
+        )
+        for day, record in made_from.items()
+    }  # fmt: skip
+    tables.save(pipeline, name, rows, outcomes, at=AT)
 
 
 def arrival(city: City, day: str) -> Arrival:

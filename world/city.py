@@ -15,8 +15,8 @@ import polars as pl
 
 from perennial.errors import SourceError
 from world.chance import even, even_choice, even_normal
-from world.minutes import BIKE, CAR, SCOOTER, VEHICLES, Rides, draw_minutes
-from world.places import ZONES, Places, draw_places
+from world.minutes import BIKE, CAR, MOST_DELIVERIES, SCOOTER, VEHICLES, Rides, draw_minutes
+from world.places import COURIERS, ZONES, Places, draw_places
 from world.weather import CODES, Weather, draw_weather
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class City:
             rush=(hours >= 16.5) & (hours < 19.0) & (day.weekday() < 5),
             open_orders=rng.poisson(2.0 + 8.0 * busy),
             items=1 + even_choice(count, ITEMS, rng),
-            courier_deliveries=np.floor(500 * even(count, rng)).astype(int),
+            courier_deliveries=np.floor(MOST_DELIVERIES * even(count, rng)).astype(int),
         )
 
     def _draw_ways(self, count: int, rng: np.random.Generator) -> tuple[Any, Any, Any]:
@@ -143,6 +143,7 @@ def _frame(day: date, rides: Rides, minutes: Any, weather: Weather, places: Plac
         "restaurant": np.take(places.restaurant_names, rides.restaurant),
         "zone": np.take([*ZONES, RIVERSIDE], rides.zone),
         "cuisine": np.take(places.cuisines, rides.restaurant),
+        "courier": _couriers(rides),
         "courier_vehicle": np.take(VEHICLES, rides.vehicle),
         "weather": np.take(CODES, rides.weather),
         "temperature_c": pl.Series(weather.temperature[hour]).set(pl.Series(~weather.measured[hour]), None),
@@ -157,3 +158,9 @@ def _frame(day: date, rides: Rides, minutes: Any, weather: Weather, places: Plac
     return pl.DataFrame(columns).with_columns(
         (midnight + pl.duration(seconds=pl.col(name))).alias(name) for name in ("ordered_at", "delivered_at")
     )
+
+
+def _couriers(rides: Rides) -> list[str]:
+    """Who rides: each courier has one vehicle and one span of deliveries, so that the newest are always slow."""
+    number = rides.courier_deliveries * COURIERS // MOST_DELIVERIES
+    return [f"{VEHICLES[v]}_{n + 1:02d}" for v, n in zip(rides.vehicle, number, strict=True)]

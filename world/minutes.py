@@ -22,6 +22,8 @@ IN_RAIN = (1.7, 1.35, 1.05)
 IN_SNOW = (2.0, 1.8, 1.25)
 IN_RUSH = (1.0, 1.15, 1.8)
 SHORTEST, LONGEST = 20.0, 90.0
+MOST_DELIVERIES = 500
+"""Of a courier, in all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,8 @@ ZONES = (
 ).split()
 CUISINES = "burger curry falafel noodles pizza salad schnitzel sushi".split()
 RESTAURANTS = 40
+COURIERS = 25
+"""Of each vehicle."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,9 @@ import polars as pl
 from perennial.content import content_hash
 from perennial.declaration import Pipeline
 from perennial.featurization.expressions import featurize_rows
+from perennial.featurization.partials import partial_rows
+from perennial.featurization.point_in_time import join_point_in_time
+from perennial.featurization.states import state_rows, states_of
 from perennial.ingestion.landing import land
 from perennial.settings import Home, find_home
 from perennial.stores.lakehouse import Lakehouse
@@ -34,7 +37,7 @@ def main(name: str, first: str, last: str) -> None:
 
 
 def compute(pipeline: Pipeline, home: Home, keys: Sequence[str]) -> dict[str, pl.DataFrame]:
-    """Write the four tables and return their rows."""
+    """Write the tables and return their rows."""
     sources, lakehouse = Sources(home=home.root), Lakehouse(root=home.lake)
     lookups, now = Lookups(lakehouse=lakehouse, sources=sources), datetime.now(UTC)
     lookups.refresh(pipeline, at=now)
@@ -44,8 +47,17 @@ def compute(pipeline: Pipeline, home: Home, keys: Sequence[str]) -> dict[str, pl
     blocked = [v.partition for v in judge_partitions(split, pipeline.judged, partitions=keys).values() if v.blocked]
     if blocked:
         raise RuntimeError(f"{pipeline.name}: blocked {blocked}")
-    features = featurize_rows(split.accepted, pipeline)
-    tables = {"landed": landed, "accepted": split.accepted, "quarantined": split.quarantined, "features": features}
+    partials = partial_rows(split.accepted, pipeline)
+    states = states_of(pipeline, keys, {key: [pipeline.time.known_at(key)] for key in keys})
+    ever = pl.lit(None, pl.Datetime("us", "UTC"))
+    aggregates = state_rows(
+        partials.with_columns(pl.col("known_at").alias("since"), ever.alias("until")), pipeline, states
+    )
+    joined = join_point_in_time(split.accepted, aggregates, pipeline)
+    tables = {
+        "landed": landed, "accepted": split.accepted, "quarantined": split.quarantined, "partials": partials,
+        "aggregates": aggregates, "features": featurize_rows(joined, pipeline),
+    }  # fmt: skip
     for name, rows in tables.items():
         lakehouse.overwrite(pipeline.table(name), rows, partitions=keys)
     return tables

@@ -78,6 +78,29 @@ def test_riverside_takes_two_orders_of_five_from_the_drift_on_and_none_before(
         assert far["distance_km"].is_between(6, 14).all()
 
 
+@given(seed=SEEDS, day=DAYS)
+def test_a_courier_keeps_one_vehicle_and_never_has_far_more_or_fewer_deliveries(seed: int, day: date) -> None:
+    drawn = pl.concat([City(seed=seed).orders(day), City(seed=seed + 1).orders(LAST_DAY)])
+    riders = drawn.group_by("courier").agg(
+        pl.col("courier_vehicle").unique(),
+        pl.col("courier_deliveries").min().alias("least"),
+        pl.col("courier_deliveries").max().alias("most"),
+    )
+
+    assert 60 <= riders.height <= 75
+    assert riders["courier_vehicle"].list.len().max() == 1
+    assert (riders["most"] - riders["least"]).max() < 20  # type: ignore[operator]
+
+
+def test_a_new_courier_is_slower_than_an_old_one() -> None:
+    drawn = orders(City(drift_start=None), FIRST_DAY, 28)
+    minutes = (pl.col("delivered_at") - pl.col("ordered_at")).dt.total_seconds() / 60
+    means = dict(drawn.filter(pl.col("courier_vehicle") == "car").group_by("courier").agg(minutes.mean()).iter_rows())
+
+    new, old = ([means[f"car_{n:02d}"] for n in numbers] for numbers in (range(1, 4), range(4, 26)))
+    assert np.mean(new) > np.mean(old) + 2
+
+
 @pytest.mark.parametrize("day", [FIRST_DAY - timedelta(days=1), LAST_DAY + timedelta(days=1)])
 def test_a_day_outside_the_citys_life_is_refused_with_the_days_there_are(day: date) -> None:
     with pytest.raises(SourceError, match=f"found {day}, expected a day from 2024-01-01 to 2025-12-31"):

@@ -94,10 +94,17 @@ def test_a_blocked_partition_anywhere_in_the_window_refuses_it(tables: Tables, n
         assert word in str(caught.value)
 
 
-def test_a_blocked_partition_outside_the_window_does_not_matter(tables: Tables) -> None:
+def test_a_blocked_partition_behind_the_window_does_not_matter(tables: Tables) -> None:
+    tables.block(SHORT, "landed", DAYS[4], Outcome(blocked="spoiled"), at=AT)
+
+    assert collect_training_set(tables, SHORT, DAYS[3]).keys.all == tuple(DAYS[:4])
+
+
+def test_a_blocked_partition_that_the_window_has_seen_as_aggregates_has_them_made_anew(tables: Tables) -> None:
     tables.block(SHORT, "landed", DAYS[0], Outcome(blocked="spoiled"), at=AT)
 
-    assert collect_training_set(tables, SHORT, AS_OF).keys.train[0] == DAYS[1]
+    with pytest.raises(PartitionBlocked, match="features is out of date: aggregates have changed"):
+        collect_training_set(tables, SHORT, AS_OF)
 
 
 def test_a_missing_partition_refuses_the_window(tables: Tables) -> None:
