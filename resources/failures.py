@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from perennial import errors
+
 REFUSALS = frozenset(
     {
         ("training_set", "HistoryTooShort"),
@@ -18,6 +20,11 @@ REFUSALS = frozenset(
     }
 )
 """Asset and error of a no that is a decision, and has its row in the ledger: nothing is broken."""
+
+OURS = frozenset(
+    name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.PerennialError)
+)
+"""Errors whose message is for people; what caused them is in the run's log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +46,13 @@ class StepError:
 
 
 def step_errors(events: Iterable[dg.DagsterEvent]) -> tuple[StepError, ...]:
-    """The error of each failed step, the innermost, without Dagster's wrapping."""
+    """The error of each failed step, the innermost, or ours that names it in words, without Dagster's wrapping."""
     return tuple(_cause(event) for event in events if event.is_step_failure)
 
 
-def is_refused(errors: Iterable[StepError]) -> bool:
+def is_refused(failed: Iterable[StepError]) -> bool:
     """Whether a run failed for refusals only."""
-    listed = list(errors)
+    listed = list(failed)
     return bool(listed) and all(error.is_refusal for error in listed)
 
 
@@ -53,7 +60,7 @@ def _cause(event: dg.DagsterEvent) -> StepError:
     step, error = event.step_key or "", event.step_failure_data.error
     if error is None:
         return StepError(step=step, kind="unknown", message="the step failed and left no error")
-    while error.cause is not None:
+    while error.cause is not None and error.cls_name not in OURS:
         error = error.cause
     kind, message = error.cls_name or "unknown", error.message.strip()
     head, separator, rest = message.partition(": ")

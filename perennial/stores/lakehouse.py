@@ -15,10 +15,11 @@ from typing import Any
 
 import polars as pl
 
-from perennial.errors import SchemaSkew
+from perennial.errors import PerennialError, SchemaSkew
 
 Partitions = Sequence[str] | Mapping[str, int]
 """Whole partitions by their keys, or of each partition the one revision that is meant."""
+NO_ROOM = ("No space left on device", "File too large", "Disk quota exceeded")
 KEEP_LOG = {"delta.logRetentionDuration": "interval 36500 days", "delta.enableExpiredLogCleanup": "false"}
 """Delta forgets commits older than 30 days at a checkpoint, and with them every version that they made."""
 
@@ -79,6 +80,9 @@ class Lakehouse:
             except _conflict():
                 if attempt == 4:
                     raise
+            except (OSError, _delta_error()) as error:
+                refuse_if_full(error, where=self.path(table))
+                raise
         return int(self.version(table) or 0)
 
     def replace_files(
@@ -193,6 +197,22 @@ def _by_revision(slots: Mapping[str, int]) -> dict[int, list[str]]:
     for key, revision in slots.items():
         keys.setdefault(revision, []).append(key)
     return keys
+
+
+def refuse_if_full(error: Exception, *, where: str) -> None:
+    """Raise PerennialError when `error` says that the disk takes no more."""
+    said = next((line for line in NO_ROOM if line in str(error)), None)
+    if said is not None:
+        raise PerennialError(
+            "the table cannot be written", where=where, found=said.lower(), expected="room for its files",
+            hint="free some disk and run it again; what stood before stays readable",
+        ) from error  # fmt: skip
+
+
+def _delta_error() -> type[Exception]:
+    from deltalake.exceptions import DeltaError
+
+    return DeltaError
 
 
 def _conflict() -> type[Exception]:

@@ -15,7 +15,7 @@ from uuid import uuid4
 import polars as pl
 
 from perennial.content import ContentHash
-from perennial.stores.lakehouse import Lakehouse
+from perennial.stores.lakehouse import Lakehouse, refuse_if_full
 
 PART_ROWS = 1_000_000
 """Rows of one part: large enough that the work on each is in columns, small enough to bound memory."""
@@ -80,9 +80,14 @@ class SlotWriter:
         path = f"{self._lakehouse.path(self._table)}/{file}"
         if "://" not in path:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-        rows.write_parquet(
-            path, compression="snappy", mkdir=False, storage_options=dict(self._lakehouse.storage_options) or None
-        )
+        self._files[file] = (0, part.height)  # so that a part which is cut short is discarded too
+        try:
+            rows.write_parquet(
+                path, compression="snappy", mkdir=False, storage_options=dict(self._lakehouse.storage_options) or None
+            )
+        except (OSError, pl.exceptions.PolarsError) as error:
+            refuse_if_full(error, where=self._lakehouse.path(self._table))
+            raise
         size = Path(path).stat().st_size if "://" not in path else rows.estimated_size()
         self._files[file] = (int(size), part.height)
         self._rows += part.height

@@ -1,4 +1,4 @@
-"""Killing: a backfill in a process of its own, killed with signal 9 while it works.
+"""Killing: work in a process of its own, side by side with others, or killed with signal 9 in the middle.
 
 The processes are forked from one that has imported everything, so that what a kill costs is the work
 before it.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing as mp
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -116,6 +116,33 @@ def kill(work: Work, root: Path, moment: int, after: float) -> None:
     process.kill()
     process.join()
     process.close()
+
+
+def side_by_side(*tasks: tuple[Callable[..., Any], tuple[Any, ...]]) -> list[Any]:
+    """Call each function with its arguments in a process of its own, all from one moment on; what they answer."""
+    barrier = _context().Barrier(len(tasks))
+    ears, processes = [], []
+    for function, arguments in tasks:
+        here, there = mp.Pipe()
+        processes.append(_context().Process(target=_call, args=(barrier, there, function, arguments)))
+        processes[-1].start()
+        there.close()
+        ears.append(here)
+    answers = [ear.recv() for ear in ears]
+    for process in processes:
+        process.join()
+    return answers
+
+
+def _call(barrier: Any, ear: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    barrier.wait()
+    ear.send(function(*arguments))
+
+
+def backfill(work: Work, root: Path) -> dict[str, str]:
+    """Run the work over the home `root` to its end; what is blocked."""
+    with ExitStack() as stack:
+        return dict(work.run(work.open(root, stack)))
 
 
 def _context() -> Any:
