@@ -18,6 +18,7 @@ from perennial.deployment import Version
 from perennial.errors import BundleError, VersionHeld
 from perennial.maintenance import Done, Hold, Keep, Needs, Report, check_nothing_held_goes, files_by_slot, holds_of
 from perennial.stores.bundles import BundleStore
+from perennial.stores.compaction import LARGEST_ROWS, keeps_order, merge_files, rows_by_slot
 from perennial.stores.inference_log import TABLE as INFERENCE_LOG
 from perennial.stores.lakehouse import KEEP_LOG
 from perennial.stores.operations import Operations
@@ -78,18 +79,36 @@ class LakeCare:
         A writer that commits at the same time wins, and the table is left for next time.
         """
         delta = self._open(table)
-        small = sum(count for count in _small_files(delta).values() if count >= self.keep.small_files)
+        folders = self._scattered(delta)
+        small = sum(folders.values())
         if not small:
             return Report()
         done = Done(kind="compaction", where=table, items=small, size=0, note="small files into few")
         if dry_run:
             return Report(done=[done])
         try:
-            merged = self._try(table, lambda fresh: fresh.optimize.compact(target_size=TARGET_BYTES))
+            note = self._try(table, lambda fresh: self._merge(table, fresh))
         except _conflict() as error:
             return Report(refused={table: f"writers were busy, it is compacted next time: {error}"})
-        note = f"{merged['numFilesRemoved']} files into {merged['numFilesAdded']}"
         return Report(done=[Done(kind="compaction", where=table, items=small, size=0, note=note)])
+
+    def _scattered(self, delta: DeltaTable) -> dict[str, int]:
+        """The small files of each slot that has too many; a large slot in order stays as it is."""
+        rows = rows_by_slot(delta) if keeps_order(delta) else {}
+        return {
+            folder: count
+            for folder, count in _small_files(delta).items()
+            if count >= self.keep.small_files and rows.get(folder, 0) <= LARGEST_ROWS
+        }
+
+    def _merge(self, table: str, delta: DeltaTable) -> str:
+        """Make one file of a slot's; delta-rs may where the order of the rows says nothing."""
+        if keeps_order(delta):
+            folders = self._scattered(delta)
+            merge_files(self.tables.lakehouse, table, delta, folders)
+            return f"{sum(folders.values())} files into {len(folders)}"
+        merged = delta.optimize.compact(target_size=TARGET_BYTES)
+        return f"{merged['numFilesRemoved']} files into {merged['numFilesAdded']}"
 
     def vacuum(
         self, table: str, holds: Sequence[Hold], *, older_than: timedelta | None = None, dry_run: bool = True

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from perennial import Rolling
+from perennial.content import content_hash
 from perennial.featurization.point_in_time import DEFAULTED
 from pipelines.delivery_eta import delivery_eta
 from resources.runs import RunResult
@@ -106,6 +107,17 @@ def test_day_by_day_and_all_at_once_end_with_the_same_rows(built: tuple[House, R
             )
             assert (name, alone) == (name, {key: together[key] for key in alone})
             assert set(alone) >= {*FIRST} - {BAD}
+
+
+def test_what_is_read_of_each_table_is_what_its_manifest_records(built: tuple[House, RunResult]) -> None:
+    house, _ = built
+    for name in NAMES:
+        records = {key: record for key, record in house.tables.records(PIPELINE, name).items() if record.rows}
+        whole = house.tables.read(PIPELINE, name, list(records)).partition_by("partition", as_dict=True)
+
+        recorded = {key: record.content_hash for key, record in records.items()}
+        assert (name, house.hashes([name])[name]) == (name, recorded)
+        assert {str(key): content_hash(part) for (key,), part in whole.items()} == recorded
 
 
 def test_a_mended_partition_puts_what_left_it_out_out_of_date(

@@ -29,6 +29,7 @@ from perennial.stores.inference_log import take_in
 from perennial.stores.lakehouse import Lakehouse
 from perennial.stores.maintenance import RETIREMENT, LakeCare
 from perennial.stores.segments import SegmentWriter
+from perennial.stores.slots import SlotWriter
 from tests.lake import open_tables
 from tests.records import a_record
 
@@ -193,6 +194,23 @@ def test_compaction_leaves_rows_their_order_and_old_revisions_as_they_were(care:
     assert again.done == ()
     assert hash_at(care) == before == hash_at(care, version)
     assert set(before) == {"a 1", "b 1", "a 2"}
+
+
+def test_compaction_keeps_the_order_of_more_rows_than_a_thread_of_delta_takes_at_once(care: LakeCare) -> None:
+    lakehouse, parts = (
+        care.tables.lakehouse,
+        [rows("a", revision=2, start=n, count=1_000) for n in range(0, 12_000, 1_000)],
+    )
+    with SlotWriter(lakehouse, TABLE, "a", 2) as written:
+        for part in parts:
+            written.add(part.drop("revision"))
+        written.commit()
+
+    assert care.compact(TABLE, dry_run=False).done
+
+    read = lakehouse.read(TABLE, partitions={"a": 2})
+    assert content_hash(read.drop("revision")) == written.content_hash
+    assert read["x"].to_list() == list(range(12_000))
 
 
 def test_old_versions_stay_readable_until_their_time_is_over(care: LakeCare) -> None:
