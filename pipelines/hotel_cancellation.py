@@ -24,6 +24,7 @@ from perennial import (
     Monthly,
     Pipeline,
     Retraining,
+    Rolling,
     Schema,
     Seasons,
     ShareOfDecisions,
@@ -89,6 +90,8 @@ hotel_cancellation = Pipeline(
         *map(col, choices), col("agent"), col("company"),
         col("is_repeated_guest"), col("previous_cancellations"), col("previous_bookings_not_canceled"),
     ],
+    # Not by `country`, which is told at check-in. How much an agent books lately made the trees worse on later months.
+    aggregates=[Rolling(by="agent", of="label", how="mean", days=180)],
     seasons=Seasons(ignore=(  # filled in later, or hardly ever
         "is_canceled", "status_on", "reservation_status", *changing, "assigned_room_type", "deposit_type", "adr",
         "country", "company", "previous_bookings_not_canceled")),

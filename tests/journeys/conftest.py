@@ -11,7 +11,7 @@ from tests.assets.house import copy_of, open_house, simulate_days
 
 FIRST, LAST = "2024-01-01", "2024-02-14"
 """45 days: the 42 of a training window, and three more."""
-ROWS = ("landed", "accepted", "quarantined", "features", "labels")
+ROWS = ("landed", "accepted", "quarantined", "partials", "aggregates", "features", "labels")
 
 
 @pytest.fixture(scope="session")

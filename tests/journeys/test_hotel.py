@@ -17,7 +17,7 @@ import pytest
 from perennial import Seasons, Windows
 from perennial.errors import NoMatureLabels
 from perennial.evaluation.comparison import BUNDLE, Comparison
-from perennial.graph.stages import training_assets
+from perennial.graph.stages import data_assets, training_assets
 from perennial.settings import CLONE
 from perennial.stores.artifacts import Artifacts
 from perennial.stores.bundles import BundleStore
@@ -53,7 +53,6 @@ BOOKING = {
 }
 SPAN = ("2015-07", "2017-03")
 TABLES = ("landed", "accepted", "quarantined", "features", "labels")
-DATA = (*TABLES, "summary")
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +61,7 @@ def real(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     root = tmp_path_factory.mktemp("hotel") / "home"
     source = str(real_data / "hotel_bookings")
     with open_house(root, pipeline=hotel_cancellation, HOTEL_CANCELLATION_SOURCE=source) as house:
-        yield house, house.run(*DATA, keys=SPAN)
+        yield house, house.run(*data_assets(hotel_cancellation), keys=SPAN)
 
 
 def test_every_booking_lands_in_the_month_it_was_made_and_those_without_guests_are_quarantined(
@@ -236,7 +235,12 @@ def test_the_guide_prints_what_it_says_and_draws_its_picture(real: tuple[House, 
 EVERY = 4
 MONTHS = hotel_cancellation.time.keys("2015-07", "2015-12")
 LATER = date(2016, 11, 1)
-SMALL = {"expectations": (), "seasons": Seasons(min_history=36), "windows": Windows(train=4, validation=1, test=1)}
+SMALL = {
+    "aggregates": (),
+    "expectations": (),
+    "seasons": Seasons(min_history=36),
+    "windows": Windows(train=4, validation=1, test=1),
+}
 LEAKY = with_features(*BARRED, **SMALL)
 
 
@@ -256,7 +260,7 @@ def delivered(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         ends = {month: LEAKY.time.window(month).end.date() for month in MONTHS}
         for month, day in ends.items():
             deliver(known_on(rows, day), root / "source")
-            assert replace(first, day=day).run(*DATA, keys=("2015-07", month)).success
+            assert replace(first, day=day).run(*data_assets(LEAKY), keys=("2015-07", month)).success
         yield replace(first, day=ends[MONTHS[-1]]), rows
 
 
@@ -281,7 +285,7 @@ def test_an_arrival_touches_only_the_partitions_whose_outcomes_it_brings(
     rowwise = pl.when(resolved).then(arrived.to_struct()).otherwise(known.to_struct())
     deliver(known.select(rowwise.alias("row")).unnest("row"), source)
     touched = {key for key, seen in house.sources.signatures(LEAKY, MONTHS).items() if seen != signatures[key]}
-    run = house.run(*DATA, keys=(MONTHS[0], MONTHS[-1]))
+    run = house.run(*data_assets(LEAKY), keys=(MONTHS[0], MONTHS[-1]))
 
     assert run.success
     expected = set(rows.filter(pl.col("booked") < house.day).filter(resolved)["booked"].dt.strftime("%Y-%m"))
@@ -298,7 +302,7 @@ def resolved(delivered: tuple[DatedHouse, pl.DataFrame]) -> tuple[DatedHouse, st
     house, rows = delivered
     before = of_the_past(house)
     deliver(known_on(rows, LATER), house.sources.folder(LEAKY))
-    assert replace(house, day=LATER).run(*DATA, keys=(MONTHS[0], MONTHS[-1])).success
+    assert replace(house, day=LATER).run(*data_assets(LEAKY), keys=(MONTHS[0], MONTHS[-1])).success
     return house, before
 
 

@@ -28,7 +28,7 @@ def year(taxi_sources: dict[str, str], tmp_path_factory: pytest.TempPathFactory)
     """All twelve months, backfilled."""
     root = tmp_path_factory.mktemp("taxi") / "home"
     with open_house(root, pipeline=taxi_eta, clock=None, **taxi_sources) as house:
-        yield house, house.run(*ROWS, "summary", keys=YEAR)
+        yield house, house.run(keys=YEAR)
 
 
 def casts(house: House, month: str) -> str:
