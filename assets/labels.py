@@ -11,7 +11,7 @@ import polars as pl
 from assets.describe import instant, picture, rounded, row_counts, table
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
-from perennial.labels.labelling import label_rows
+from perennial.labels.labelling import columns_read, label_rows
 from perennial.labels.maturity import (
     Completeness,
     DelayCurve,
@@ -48,7 +48,7 @@ def build_labels(pipeline: Pipeline) -> dg.AssetsDefinition:
     ) -> Iterator[dg.Output[None]]:
         run = RangeRun(context, pipeline, "labels")
         for accepted, keys in run.work(tables, "accepted"):
-            rows = tables.read(pipeline, "accepted", revisions_of(accepted, keys))
+            rows = tables.read(pipeline, "accepted", revisions_of(accepted, keys), columns_read(pipeline))
 
             labelled = label_rows(rows, pipeline)
 

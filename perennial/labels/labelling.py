@@ -52,6 +52,14 @@ def label_rows(accepted: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
     return labelled.filter(pl.col("label").is_finite() & pl.col("known_at").is_not_null())
 
 
+def columns_read(pipeline: Pipeline) -> list[str]:
+    """The columns of accepted rows that labels are made from."""
+    label = pipeline.label
+    return list(
+        dict.fromkeys([*pipeline.key, "partition", "event_time", label.known_at, *label.value.meta.root_names()])
+    )
+
+
 def _check_classes(labelled: pl.DataFrame, pipeline: Pipeline, *, positive: str) -> None:
     wrong = labelled.filter(~pl.col("label").is_in([0.0, 1.0]))
     if wrong.height:
