@@ -9,7 +9,7 @@ from assets.partitioning import any_partition, known_aggregates
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
 from perennial.errors import UnknownModel
-from perennial.prediction.scoring import Predictor
+from perennial.prediction.scoring import Predictor, refuse_other_lookups
 from perennial.stores.aggregates import with_aggregates
 from perennial.stores.bundles import BundleStore
 from perennial.stores.clock import Clock
@@ -45,6 +45,7 @@ def build_predictions(pipeline: Pipeline) -> dg.AssetsDefinition:
         accepted = run.upstream(tables, "accepted")
         number, sha256 = _version(tables, pipeline, config.version)
         predictor = Predictor(bundles.get(sha256))
+        refuse_other_lookups(predictor.bundle, pipeline)
         for keys in run.batches({key: record.rows for key, record in accepted.items()}):
             rows = with_aggregates(tables, pipeline, tables.read(pipeline, "accepted", keys))
 

@@ -10,11 +10,14 @@ import polars as pl
 from perennial.bundle.bundle import Bundle
 from perennial.errors import BundleError
 from perennial.featurization.expressions import select_features, selection
+from perennial.featurization.views import feature_views
 from perennial.prediction.request import RequestReader
 from perennial.training.candidates.base import OUTPUT
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from perennial.declaration import Pipeline
 
 
 class Predictor:
@@ -72,6 +75,21 @@ class Predictor:
             return values.to_numpy().reshape(-1, 1)  # Polars gives a null as NaN
         texts = ["" if value is None else value for value in values.to_list()]
         return np.array(texts, dtype=object).reshape(-1, 1)
+
+
+def refuse_other_lookups(bundle: Bundle, pipeline: Pipeline) -> None:
+    """Raise BundleError when `bundle` learned from aggregates that `pipeline` does not declare so today."""
+    meanings = {name: sha256 for view in feature_views(pipeline) for name, sha256 in view.features.items()}
+    today = {a.name: (meanings[a.name], a.default) for a in pipeline.checked_aggregates}
+    other = [look.name for look in bundle.schema.lookups if today.get(look.name) != (look.declared, look.default)]
+    if other:
+        raise BundleError(
+            f"it looks up {', '.join(other)}, which today's declaration does not hold so",
+            where=f"{pipeline.name} as of {bundle.as_of}",
+            found=f"bundle {bundle.sha256}",
+            expected=f"today's aggregates: {', '.join(today) or 'none'}",
+            hint=f"perennial train {pipeline.name} AS_OF, or declare them again as they were",
+        )
 
 
 def _open_session(bundle: Bundle) -> Any:

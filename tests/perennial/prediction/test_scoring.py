@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,11 @@ from hypothesis import strategies as st
 from perennial.bundle.bundle import open_bundle, seal
 from perennial.errors import BundleError
 from perennial.prediction.request import FieldError
-from perennial.prediction.scoring import Predictor
-from tests.bundles import an_instance, answer_by_hand, small_bundle
+from perennial.prediction.scoring import Predictor, refuse_other_lookups
+from tests.bundles import LOOKED_UP, an_instance, answer_by_hand, looking_up_bundle, small_bundle, small_pipeline
 
+MEAN, COUNT = LOOKED_UP.aggregates
+CHANGED: dict[str, Any] = {"days": 8, "default": 1.0, "how": "max"}
 PREDICTOR = Predictor(open_bundle(small_bundle(2.0)))
 
 instances = st.builds(
@@ -83,3 +86,20 @@ def test_a_model_that_reads_no_feature_of_the_bundle_is_refused() -> None:
 
     with pytest.raises(BundleError, match="place"):
         Predictor(open_bundle(seal(renamed, manifest)))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"aggregates": ()}, *({"aggregates": [replace(MEAN, **{n: v}), COUNT]} for n, v in CHANGED.items())]
+)
+def test_a_bundle_whose_lookups_are_declared_otherwise_today_predicts_no_batch(changes: dict[str, Any]) -> None:
+    bundle = open_bundle(looking_up_bundle())
+
+    refuse_other_lookups(bundle, LOOKED_UP)
+    with pytest.raises(
+        BundleError, match=r"lookups as of 2024-01-31: it looks up zone_mean_7d.* Hint: perennial train"
+    ):
+        refuse_other_lookups(bundle, replace(LOOKED_UP, **changes))
+
+
+def test_a_bundle_without_lookups_predicts_whatever_is_declared() -> None:
+    refuse_other_lookups(open_bundle(small_bundle()), replace(small_pipeline(), aggregates=[MEAN]))
