@@ -1,6 +1,7 @@
 """Serving: `predict` with checks, features and log, beside `mlflow models serve` of the same ONNX.
 
-MLflow and the bare endpoint are sent the model's inputs, ready-made; `predict` is sent raw instances.
+MLflow and the bare endpoint are sent the model's inputs, ready-made; `predict` is sent raw instances, and looks
+their aggregates up.
 """
 
 from __future__ import annotations
@@ -32,10 +33,12 @@ from perennial.bundle.manifest import describe_features, describe_requests, desc
 from perennial.declaration import Pipeline
 from perennial.deployment import Released
 from perennial.featurization.expressions import featurize
+from perennial.featurization.views import feature_views
 from perennial.prediction.scoring import Predictor
 from perennial.promotion.dossier import Dossier, Verdict
 from perennial.settings import TELEMETRY_OFF, Home, home_at
 from perennial.stores.bundles import BundleStore
+from perennial.stores.feature_store import FeatureStore, Moment
 from perennial.stores.model_server import to_instances
 from perennial.stores.operations import Operations
 from perennial.stores.parquet import to_parquet
@@ -66,6 +69,7 @@ def run() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         home = home_at(Path(folder))
         bundle = release(home, delivery_eta)
+        _bring_online(home, delivery_eta, bundle)
         targets = [stack.enter_context(start(home, bundle)) for start in (serve, _mlflow, _bare)]
         measured: dict[str, list[Measured]] = {target.name: [] for target in targets}
         for _ in range(ROUNDS):
@@ -120,10 +124,25 @@ def release(home: Home, pipeline: Pipeline) -> Bundle:
     return bundles.get(sha256)
 
 
+def _bring_online(home: Home, pipeline: Pipeline, bundle: Bundle) -> None:
+    """Put one value of each aggregate online, for every entity of the golden rows."""
+    store = FeatureStore(root=home.feature_store, online_url=home.online_store)
+    moment = Moment(partition=bundle.as_of, known_at=pipeline.time.known_at(bundle.as_of))
+    for view in feature_views(pipeline):
+        states = bundle.golden.unique(list(view.by), maintain_order=True).select(
+            *view.by, *view.features, pl.lit(moment.known_at).alias("known_at")
+        )
+        store.materialize(view, states, moment, at=AT)
+
+
 @contextmanager
 def serve(home: Home, bundle: Bundle) -> Iterator[Target]:
-    """The model server's process on `home`, asked with the golden rows of `bundle`."""
-    instances = to_instances(bundle.golden, bundle)
+    """The model server's process on `home`, asked with the golden rows of `bundle`, which carry no lookup."""
+    looked_up = {lookup.name for lookup in bundle.schema.lookups}
+    instances = [
+        {name: value for name, value in instance.items() if name not in looked_up}
+        for instance in to_instances(bundle.golden, bundle)
+    ]
     port = free_port(0)
     with _process([sys.executable, "-m", "serving", "--home", str(home.root), "--port", str(port)], port, "/readyz"):
         path = f"/v1/models/{bundle.pipeline}:predict"
