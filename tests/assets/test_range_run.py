@@ -28,7 +28,7 @@ REASONS = {
     NOT_PARQUET: ("landed", "schema_is_known", "orders_2024-01-05.parquet is an HTML page"),
 }
 CHECKS = (("landed", "schema_is_known"), ("accepted", "expectations_hold"))
-ROWS = ("landed", "accepted", "quarantined", "features", "labels")
+ROWS = ("landed", "accepted", "quarantined", "partials", "aggregates", "features", "labels")
 """The tables of rows: what a test runs that does not look at pictures."""
 
 
