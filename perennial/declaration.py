@@ -138,6 +138,12 @@ class Pipeline:
         return {}
 
     @property
+    def casting(self) -> tuple[object, ...]:
+        """What decides how the source's rows are cast: not what the columns mean to a person."""
+        columns = {name: (column.kind, column.source) for name, column in self.schema.columns.items()}
+        return (columns, self.schema.allow_additional)
+
+    @property
     def reading(self) -> tuple[object, ...]:
         """What decides, beside the source's content, which rows come out of it; where it lies does not."""
         beside = [(each.name, each.key, each.on, each.columns, each.source.reading) for each in self.lookups]

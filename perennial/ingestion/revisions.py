@@ -38,7 +38,7 @@ class Place:
 
     number: int
     base: int | None
-    """The revision that it is compared with; None where it has no past to protect."""
+    """The last accepted revision before it, with which it is compared; None where it has no past to protect."""
     arrived: datetime
     fresh: bool = True
     """Whether no revision has this number yet."""
@@ -76,9 +76,7 @@ def place_of(history: Mapping[int, Recorded], source: str, *, accepted: Collecti
     known_at = history[newest].known_at
     if again and known_at is not None:
         arrived = known_at
-    earlier = [revision for revision, record in history.items() if revision < number and record.status == "ok"]
-    protected = any(revision in accepted for revision in earlier)
-    base = max(earlier) if protected else None
+    base = max((revision for revision in history if revision < number and revision in accepted), default=None)
     return Place(number=number, base=base, arrived=arrived, fresh=number not in history)
 
 

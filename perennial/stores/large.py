@@ -12,6 +12,7 @@ from datetime import datetime
 import polars as pl
 
 from perennial.declaration import Pipeline
+from perennial.errors import SourceError
 from perennial.graph.lineage import inputs_of
 from perennial.graph.records import PartitionRecord
 from perennial.ingestion.landing import Arrival, land_rows, provenance
@@ -47,7 +48,21 @@ class Large:
                 known_at=self.pipeline.time.known_at(key),
                 revision=revision,
             )
-            return self.tables.save_parts(self.pipeline, "landed", key, written, outcome, at=at), tuple(notes)
+            with self.tables.operations.holding(self.pipeline.table("landed")):
+                self._check_free(arrival, revision)
+                return self.tables.save_parts(self.pipeline, "landed", key, written, outcome, at=at), tuple(notes)
+
+    def _check_free(self, arrival: Arrival, revision: int) -> None:
+        """Refuse a revision that another run has landed from other content since this one began."""
+        key = arrival.partition
+        record = self.tables.history(self.pipeline, "landed").get(key, {}).get(revision)
+        if record and record.status == "ok" and record.inputs.get("source") != arrival.sha256:
+            raise SourceError(
+                "another run landed this partition meanwhile",
+                where=f"{self.pipeline.name} {key}",
+                found=f"revision {revision} of other content",
+                hint="run it again: this delivery becomes the next revision",
+            )
 
     def split(self, landed: PartitionRecord, *, at: datetime) -> tuple[PartitionVerdict, PartitionRecord]:
         """Divide a landed partition and judge it; the verdict, and the record of what is accepted."""

@@ -70,6 +70,7 @@ class Tables:
             numbers = {key: _number(name, o, history.get(key, {}), hashes[key]) for key, o in outcomes.items()}
             before = {key: history.get(key, {}).get(number) for key, number in numbers.items()}
             changed = [key for key in outcomes if _hash_of(before[key]) != hashes[key]]
+            self._announce(pipeline, name, {key: numbers[key] for key in changed if history.get(key)}, before, at=at)
             version = self._write(pipeline, name, rows, {key: numbers[key] for key in changed})
             records = {
                 key: PartitionRecord(
@@ -103,6 +104,8 @@ class Tables:
             same = _hash_of(before) == written.content_hash
             if same:
                 written.discard()
+            elif before:
+                self._announce(pipeline, name, {key: number}, {key: before}, at=at)
             record = PartitionRecord(
                 partition=key,
                 revision=number,
@@ -191,6 +194,32 @@ class Tables:
         rows = self.lakehouse.read(pipeline.table(name), partitions=partitions, columns=columns)
         rows = rows.drop("revision", strict=False)
         return _without_former(rows, pipeline) if name in ROWS else rows
+
+    def _announce(
+        self,
+        pipeline: Pipeline,
+        name: str,
+        numbers: Mapping[str, int],
+        before: Mapping[str, PartitionRecord | None],
+        *,
+        at: datetime,
+    ) -> None:
+        """Record of rows that are about to be replaced that they are: a writer that dies leaves no old hash on them."""
+        taken = {key: number for key, number in numbers.items() if name not in STEPS or before[key]}
+        records = [
+            PartitionRecord(
+                partition=key,
+                revision=number,
+                content_hash="",
+                rows=0,
+                status="blocked",
+                reason="it was being written when its run ended",
+                provenance=dict(one.provenance) if (one := before[key]) else {},
+                known_at=one.known_at if one else None,
+            )
+            for key, number in taken.items()
+        ]
+        self.operations.record_partitions(pipeline.name, name, records, at=at)
 
     def _write(self, pipeline: Pipeline, name: str, rows: pl.DataFrame, changed: Mapping[str, int]) -> int | None:
         table = pipeline.table(name)

@@ -102,12 +102,17 @@ def time_rules(calendar: Calendar, late: Late, declared: Sequence[Expectation]) 
     that arrives later than the policy accepts is too.
     """
     rules = []
-    held = any(e.kind == "in_partition" and e.columns == (calendar.event_time,) for e in declared)
-    if calendar.row_known_at is not None or not held:
+    if calendar.row_known_at is not None or not any(_keeps_within(e, calendar) for e in declared):
         rules.append(after("known_at", "event_time", by=(timedelta(0), None)))
     if late.accept_for is not None:
         rules.append(on_time(late.accept_for))
     return tuple(rules)
+
+
+def _keeps_within(declared: Expectation, calendar: Calendar) -> bool:
+    """Whether it quarantines every event that lies after its partition was known."""
+    within = declared.kind == "in_partition" and declared.columns == (calendar.event_time,)
+    return within and declared.severity == "block" and declared.limits["tolerance"] <= calendar.known_after
 
 
 def rows_between(low: int | None = None, high: int | None = None) -> Expectation:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -40,6 +41,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = sa.make_url(url)
+        self._held = threading.local()
         self._engine = _sqlite_engine(self.url) if self.is_sqlite else _server_engine(self.url)
 
     @property
@@ -98,11 +100,19 @@ class Database:
     def holding(self, lock: str) -> Iterator[None]:
         """Hold `lock` over work that is more than a transaction, such as rows in the lake and their manifest.
 
-        It is free again when the process ends, however that ends. Raises PerennialError when another
-        process holds it for longer than BUSY_SECONDS.
+        A thread that holds it may take it again. It is free when the process ends, however that ends.
+        Raises PerennialError when another process holds it for longer than BUSY_SECONDS.
         """
-        with self._file_lock(lock) if self.is_sqlite else self._server_lock(lock):
+        held: set[str] = self._held.__dict__.setdefault("locks", set())
+        if lock in held:
             yield
+            return
+        with self._file_lock(lock) if self.is_sqlite else self._server_lock(lock):
+            held.add(lock)
+            try:
+                yield
+            finally:
+                held.discard(lock)
 
     @contextmanager
     def _file_lock(self, lock: str) -> Iterator[None]:

@@ -13,9 +13,11 @@ from perennial import Late, Pipeline, Windows, col, days
 from perennial.graph.lineage import STEPS, Standing, inputs_of
 from perennial.graph.records import PartitionRecord
 from perennial.graph.stages import DATA
-from pipelines.delivery_eta import delivery_eta
+from pipelines.delivery_eta import delivery_eta as with_aggregates
 
 KEY = "2024-01-05"
+delivery_eta = replace(with_aggregates, aggregates=())
+"""What reads several partitions has tests of its own."""
 Records = dict[str, dict[str, PartitionRecord]]
 CHANGES: dict[str, Any] = {
     "schema": replace(delivery_eta.schema, allow_additional=True),
@@ -96,5 +98,5 @@ def test_a_changed_declaration_puts_out_of_date_what_its_field_decides_and_nothi
 
     problem = problem_with(changed, name, standing())
 
-    touched = [step for step in ancestors(name) if field in STEPS[step].declared]
+    touched = [step for step in ancestors(name) if {"schema": "casting"}.get(field, field) in STEPS[step].declared]
     assert problem == (f"{touched[0]} is out of date: its declaration has changed" if touched else None)

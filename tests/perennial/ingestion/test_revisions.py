@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,10 +24,12 @@ from perennial import (
     Windows,
     col,
     days,
+    expect,
 )  # fmt: skip
 from perennial.graph.records import PartitionRecord
 from perennial.ingestion.landing import Arrival, LandedPartition, land
 from perennial.ingestion.revisions import Place, Revision, place_of, revise
+from perennial.validation.expectations import Expectation
 from perennial.validation.verdicts import split_rows
 
 DAY = "2024-03-01"
@@ -157,6 +160,16 @@ def test_a_delivery_that_could_not_be_read_makes_room_for_the_next() -> None:
     assert (place.number, place.base, place.fresh) == (2, 1, False)
 
 
+def test_a_refused_correction_is_nothing_that_the_next_is_compared_with() -> None:
+    good, refused = (
+        record(Revision(number=n, frame=pl.DataFrame(), known_at=END + timedelta(days=n)), f"file {n}") for n in (1, 2)
+    )
+
+    place = place_of({1: good, 2: refused}, "mended", accepted={1}, arrived=END + timedelta(days=9))
+
+    assert (place.number, place.base) == (3, 1)
+
+
 def test_the_newest_content_under_another_schema_is_that_revision_made_again() -> None:
     first, second = (
         record(Revision(number=n, frame=pl.DataFrame(), known_at=END + timedelta(days=n)), f"file {n}") for n in (1, 2)
@@ -188,6 +201,18 @@ def test_an_event_from_the_future_is_quarantined() -> None:
     split = split_rows(landed, SHOP.judged, SHOP.time)
 
     assert split.quarantined.select("sale", "reason").rows() == [(2, "known_at not before event_time")]
+
+
+@pytest.mark.parametrize(
+    "held", [expect.in_partition("sold_at").warn(), expect.in_partition("sold_at", tolerance=days(4_000))]
+)
+def test_a_rule_that_lets_the_future_pass_does_not_stand_in_for_time(held: Expectation) -> None:
+    loose = replace(SHOP, expectations=[held])
+    landed = delivered([(1, 1.0)]).frame.with_columns(event_time=pl.Series([END + timedelta(days=3_000)]))
+
+    assert split_rows(landed, loose.judged, loose.time).quarantined["reason"].to_list() == [
+        "known_at not before event_time"
+    ]
 
 
 def test_rows_that_say_themselves_since_when_they_are_known_keep_that() -> None:

@@ -25,6 +25,7 @@ from world.city import City
 DAY = DAYS[0]
 DIRTY = replace(
     delivery_eta,
+    aggregates=(),
     expectations=[
         *delivery_eta.expectations,
         expect.mean_between("distance_km", 1.0, 5.0),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from perennial.content import content_hash
 from perennial.errors import SchemaSkew
 from perennial.settings import home_at
-from perennial.stores.lakehouse import Lakehouse
+from perennial.stores.lakehouse import Lakehouse, Partitions
 from perennial.stores.operations import Operations
 from perennial.stores.tables import Outcome, Tables
 from pipelines.delivery_eta import delivery_eta
@@ -233,3 +233,36 @@ def test_a_table_from_before_revisions_is_named_and_left_as_it_was(tables: Table
         save(tables, {A: [2]})
 
     assert tables.lakehouse.scan("delivery_eta/landed").collect()["value"].to_list() == [1]
+
+
+def test_a_writer_that_dies_over_a_slot_leaves_no_old_hash_on_its_rows(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of other rules are written, the run dies before they are recorded, and the rules are put back."""
+    right, other = frame({A: [1, 2, 3]}), frame({A: [9]})
+    for name in ("accepted", "training_set"):
+        outcome = {A: Outcome(revision=1) if name == "accepted" else Outcome()}
+        tables.save(delivery_eta, name, right, outcome, at=AT)
+        with monkeypatch.context() as patch:
+            patch.setattr(Lakehouse, "overwrite", _write_and_die)
+            with pytest.raises(KeyboardInterrupt):
+                tables.save(delivery_eta, name, other, outcome, at=AT)
+        assert tables.records(delivery_eta, name)[A].status == "blocked"
+
+        tables.save(delivery_eta, name, right, outcome, at=AT)
+
+        assert tables.read(delivery_eta, name, [A])["value"].to_list() == [1, 2, 3]
+        assert tables.records(delivery_eta, name)[A].status == "ok"
+
+
+def _write_and_die(lake: Lakehouse, table: str, rows: pl.DataFrame, *, partitions: Partitions) -> int:
+    OVERWRITE(lake, table, rows, partitions=partitions)
+    raise KeyboardInterrupt
+
+
+OVERWRITE = Lakehouse.overwrite
+
+
+def test_the_thread_that_holds_a_table_may_write_it(tables: Tables) -> None:
+    with tables.operations.holding("delivery_eta/landed"):
+        assert save(tables, {A: [1]})[A][0] == 1
