@@ -25,6 +25,11 @@ class Version:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     registered_at: datetime
 
+    @property
+    def window_end(self) -> str:
+        """Key of the last partition of its training windows: long before its as-of where labels mature late."""
+        return str(self.attributes["windows"]["test"][-1])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:

@@ -37,7 +37,9 @@ class Champion:
     known_labels: int
     """Labels of every readable partition up to its as-of: `Tables.labels_until`."""
     learned_until: datetime | None = None
-    """End of its as-of partition; its as-of instant when None."""
+    """End of the last partition of its training windows; its as-of instant when None."""
+    window_end: str | None = None
+    """Key of that partition; its as-of when None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +48,7 @@ class DriftVerdict:
 
     partition: str
     start: datetime
-    """It counts against a champion when it starts at the end of its as-of partition or later."""
+    """It counts against a champion when it starts at `learned_until` or later."""
     drifted: bool
 
 
@@ -178,7 +180,7 @@ def _vote_on(trigger: str, verdicts: Sequence[DriftVerdict], champion: Champion 
     last = since[-rule.n :]
     drifted = [verdict.partition for verdict in last if verdict.drifted]
     reason = (
-        f"{name}: {len(drifted)} of the last {len(last)} partitions after {champion.as_of.key}"
+        f"{name}: {len(drifted)} of the last {len(last)} partitions after {champion.window_end or champion.as_of.key}"
         f"{f' ({_listed(drifted)})' if drifted else ''}, needs {rule.k} of {rule.n}"
     )
     return _Vote(trigger=trigger, asks=len(drifted) >= rule.k, reason=reason)

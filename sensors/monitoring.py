@@ -93,7 +93,7 @@ def _look(
     met = {key for key, record in tables.records(pipeline, "ground_truth").items() if record.rows}
     news = {*answered, *told, *seen["waiting"]}
 
-    since = pipeline.time.window(champion.as_of).end
+    since = pipeline.time.window(champion.window_end).end
     drift = measurable(pipeline, records, since=since, version=champion.number)
     truth, waiting = matchable(pipeline, records["labels"], {*met, *seen["matched"], *news}, now=at)
     matched = find_due(truth, seen["matched"], news=news)

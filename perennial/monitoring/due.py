@@ -22,7 +22,7 @@ def measurable(
 ) -> dict[str, str]:
     """The monitoring partitions to compare with the champion: all their data is there, none of it learned from.
 
-    They begin at `since` or later, the end of the champion's as-of partition. Each with a word for what
+    They begin at `since` or later, the end of the champion's training windows. Each with a word for what
     it holds, another as soon as a row, a label or the champion is.
     """
     accepted, labels = (

@@ -67,7 +67,8 @@ class History:
         return Champion(
             version=version.number,
             as_of=self._trained(pipeline, version.as_of, version.bundle_sha256, trained),
-            learned_until=pipeline.time.window(version.as_of).end,
+            window_end=version.window_end,
+            learned_until=pipeline.time.window(version.window_end).end,
             training_labels=int(version.attributes["labels"]),
             known_labels=self.tables.labels_until(pipeline, version.as_of),
         )

@@ -99,9 +99,12 @@ class World:
             ]
             self.operations.record_partitions("eta", name, records, at=NOW)
 
-    def train(self, as_of: str, *, passed: bool = True) -> int | None:
-        """Leave what a training as of `as_of` leaves; its version serves when it `passed`."""
-        keys = self.pipeline.time.preceding(as_of, self.pipeline.windows.length)
+    def train(self, as_of: str, *, passed: bool = True, until: str | None = None) -> int | None:
+        """Leave what a training as of `as_of` leaves, of a window that ends with `until` or else with it.
+
+        Its version serves when it `passed`.
+        """
+        keys = self.pipeline.time.preceding(until or as_of, self.pipeline.windows.length)
         tables = {name: self.operations.partitions("eta", name) for name in ("features", "labels")}
         inputs = {f"{name}/{key}": tables[name][key].content_hash for name in tables for key in keys}
         content = f"training set {sorted(inputs.items())}"
@@ -136,7 +139,9 @@ class World:
         )
         if not passed:
             return None
-        number = self.operations.register_version("eta", sha256, as_of, {"labels": 400}, at=NOW)
+        windows = {"train": keys[:2], "validation": keys[2:3], "test": keys[3:]}
+        attributes = {"labels": 400, "windows": windows}
+        number = self.operations.register_version("eta", sha256, as_of, attributes, at=NOW)
         self.operations.release("eta", number, actor="test", reason="test", at=NOW)
         return int(number)
 

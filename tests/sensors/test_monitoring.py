@@ -141,6 +141,13 @@ def test_the_day_after_the_as_of_counts_though_it_begins_before_the_as_of_was_kn
     assert spans(world.tick(build_monitoring(world.pipeline))) == [("2024-01-05", "2024-01-05")]
 
 
+def test_days_behind_the_as_of_that_the_window_does_not_hold_are_measured(world: World) -> None:
+    world.fill(*DAYS[:8])
+    world.train("2024-01-08", until="2024-01-05")
+
+    assert spans(world.tick(build_monitoring(world.pipeline))) == [("2024-01-06", "2024-01-08")]
+
+
 def test_a_measuring_run_that_fails_is_asked_for_again_three_times_in_all(served: World) -> None:
     served.fill(*DAYS[4:6])
     sensor = build_monitoring(served.pipeline)

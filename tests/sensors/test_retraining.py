@@ -120,6 +120,18 @@ def test_drift_of_the_day_after_the_as_of_counts(world: World) -> None:
     assert "(2024-01-05, 2024-01-06)" in request.tags[REASON]
 
 
+def test_drift_of_days_behind_the_as_of_counts_where_its_window_ended_before_them(world: World) -> None:
+    world.pipeline = replace(world.pipeline, retraining=replace(world.pipeline.retraining, new_labels=None))
+    world.fill(*DAYS[:8])
+    world.train("2024-01-08", until="2024-01-05")
+    world.fill("2024-01-09", "2024-01-10")
+    measure(world, {"2024-01-05": True, "2024-01-06": True, "2024-01-07": True})
+
+    (request,) = world.tick(build_retraining(world.pipeline)).run_requests
+
+    assert "drift: 2 of the last 2 partitions after 2024-01-05 (2024-01-06, 2024-01-07)" in request.tags[REASON]
+
+
 def test_drift_against_another_version_does_not_count(world: World, sensor: dg.SensorDefinition) -> None:
     world.pipeline = replace(world.pipeline, retraining=replace(world.pipeline.retraining, new_labels=None))
     world.fill(*DAYS[:4])
