@@ -63,10 +63,19 @@ def backfill_range(
     asked = keys if everything else list(problems_in(standing, keys, changed=changed))
     console.print(f"{pipeline.name} {first} to {last}: {len(asked)} of {len(keys)} partitions to compute")
     failures = _compute(session, pipeline, ranges_of(pipeline.time, asked), len(asked), console)
+    behind = _behind(problems_in(tables.standing(pipeline), keys), asked)
+    if behind and not failures:
+        console.print(f"{len(behind)} partitions had seen them otherwise, and are computed again")
+        failures = _compute(session, pipeline, ranges_of(pipeline.time, behind), len(behind), console)
 
     blocked = problems_in(tables.standing(pipeline), keys)
     _show(console, keys, blocked, failures)
     return {**blocked, **{f"run {number}": failure for number, failure in enumerate(failures, 1)}}
+
+
+def _behind(problems: Mapping[str, str], asked: Sequence[str]) -> list[str]:
+    """The keys whose aggregates hold rows of `asked` as they were before."""
+    return [key for key, problem in problems.items() if key not in asked and " is out of date" in problem]
 
 
 def _simulate_if_empty(session: Session, pipeline: Pipeline, last: str, sources: Sources, console: Console) -> None:

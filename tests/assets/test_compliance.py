@@ -14,7 +14,7 @@ from tests.assets.house import House, open_house, simulate_days
 
 DAYS = ("2024-01-01", "2024-01-03")
 SHORT = replace(delivery_eta, windows=Windows(train=1, validation=1, test=1))
-ROWS = ("landed", "accepted", "quarantined", "features", "labels")
+ROWS = ("landed", "accepted", "quarantined", "partials", "aggregates", "features", "labels", "summary")
 
 
 @pytest.fixture(scope="module")

@@ -49,11 +49,12 @@ def test_a_damaged_file_blocks_its_day_alone_until_it_is_mended(perennial: Comma
 
     assert said.code == 1
     assert "3 partitions ok, 1 blocked" in said.output
-    assert "is not a parquet file" in said.output
+    assert "is an HTML page" in said.output
     file_of(home, "2024-01-02").write_bytes(good)
     mended = perennial("backfill", "delivery_eta", FIRST, LAST)
     assert mended.code == 0
     assert "1 of 4 partitions to compute" in mended.output
+    assert "2 partitions had seen them otherwise, and are computed again" in mended.output
 
 
 def test_a_simulation_that_was_killed_is_gone_on_with(perennial: Command, home: Home) -> None:
