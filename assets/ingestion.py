@@ -10,7 +10,7 @@ import polars as pl
 from assets.describe import bullets, column_schema, instant, place, row_counts
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
-from perennial.errors import SchemaSkew, SourceError
+from perennial.errors import SchemaSkew, SourceError, SourceUnreachable
 from perennial.graph.lineage import inputs_of
 from perennial.graph.records import PartitionRecord
 from perennial.ingestion.landing import LandedPartition, land
@@ -50,15 +50,17 @@ def build_landed(pipeline: Pipeline) -> dg.AssetsDefinition:
             if not ready:
                 continue
 
-            revisions = {landed.partition: before.revise(landed, arrived=arrived) for landed, arrived in ready.values()}
+            with tables.operations.holding(pipeline.table("landed")):  # another run may have landed them meanwhile
+                now = Deliveries.of(tables, pipeline)
+                revisions = {key: now.revise(landed, arrived=arrived) for key, (landed, arrived) in ready.items()}
 
-            records = tables.save(
-                pipeline,
-                "landed",
-                pl.concat([revision.frame for revision in revisions.values()]),
-                {key: _outcome(pipeline, ready[key][0], revision) for key, revision in revisions.items()},
-                at=clock.now(),
-            )
+                records = tables.save(
+                    pipeline,
+                    "landed",
+                    pl.concat([revision.frame for revision in revisions.values()]),
+                    {key: _outcome(pipeline, ready[key][0], revision) for key, revision in revisions.items()},
+                    at=clock.now(),
+                )
 
             for key, (landed_rows, _) in ready.items():
                 record = records[key]
@@ -90,13 +92,15 @@ def _land(
                 continue
             ready[key] = (land(run.pipeline, arrival), arrival.fetched_at)
         except (SourceError, SchemaSkew) as error:
+            run.block(key, str(error))
+            if isinstance(error, SourceUnreachable) and before.has_landed(key):
+                continue  # what stands is all that is known of the content
             signature = error.signature if isinstance(error, SourceError) else signature
             now = clock.now()
             known_at = max(now, run.pipeline.time.known_at(key))
             provenance = {"signature": signature, **({"awaits": lookups.awaited} if lookups.problems else {})}
             outcome = Outcome(blocked=str(error), provenance=provenance, known_at=known_at)
             tables.block(run.pipeline, "landed", key, outcome, at=now)
-            run.block(key, str(error))
     return ready
 
 

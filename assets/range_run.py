@@ -216,10 +216,11 @@ class RangeRun:
         """End the step; raise PartitionBlocked when something is blocked and nobody downstream will say so."""
         self._report_check()
         self._report_lineage()
-        if self.blocked and self._is_last():
-            listed = "; ".join(f"{key} ({reason})" for key, reason in sorted(self.blocked.items()))
+        blocked = self._blocked_in_this_run() if self._is_last() else {}
+        if blocked:
+            listed = "; ".join(f"{key} ({reason})" for key, reason in sorted(blocked.items()))
             raise PartitionBlocked(
-                f"{len(self.blocked)} of {len(self.keys)} partitions are blocked: {listed}",
+                f"{len(blocked)} of {len(self.keys)} partitions are blocked: {listed}",
                 where=f"{self.pipeline.name} {self.names[0]}",
                 hint="the others were written; mend the source or the rule and run the blocked ones again",
             )
@@ -258,6 +259,16 @@ class RangeRun:
     def is_past(self) -> bool:
         """Whether the rows at hand are of an earlier revision, of which nothing is reported."""
         return self._is_past
+
+    def _blocked_in_this_run(self) -> dict[str, str]:
+        """What is blocked here, and what could not be seen at its source, whose rows of before stand all the same."""
+        logs = self.context.instance.all_logs(
+            self.context.run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        )
+        events = [entry.dagster_event.asset_check_evaluation_data for entry in logs if entry.dagster_event]
+        last = {(each.asset_check_key, each.partition): each for each in events}  # a step may be tried again
+        failed = [each for each in last.values() if each.blocking and not each.passed and each.partition in self.keys]
+        return {str(each.partition): str(each.description) for each in failed} | self.blocked
 
     def _is_last(self) -> bool:
         """Whether no asset downstream of this one runs in the same run and would say what is blocked."""

@@ -5,6 +5,7 @@
     PerennialError
     ├── DeclarationError      a pipeline's declaration contradicts itself
     ├── SourceError           a source is absent, unreadable or not what its name says
+    │   └── SourceUnreachable   it could not be looked at, which says nothing of what it holds
     ├── SchemaSkew            a partition does not fit the declared schema
     ├── PartitionBlocked      a partition that a later step needs is missing or blocked
     ├── HistoryTooShort       a training window reaches back before there is data
@@ -64,6 +65,10 @@ class SourceError(PerennialError):
 
     signature: str | None = None
     """Of the file that was judged; None when there was none."""
+
+
+class SourceUnreachable(SourceError):
+    """A source, or a file in it, could not be looked at or is gone: that says nothing of the content."""
 
 
 class SchemaSkew(PerennialError):

@@ -42,6 +42,10 @@ class Deliveries:
         accepted = {number for number, record in self.accepted.get(key, {}).items() if record.status == "ok"}
         return place_of(history, sha256, accepted=accepted, arrived=arrived)
 
+    def has_landed(self, key: str) -> bool:
+        """Whether some revision of partition `key` stands."""
+        return any(record.status == "ok" for record in self.landed.get(key, {}).values())
+
     def revise(self, landed: LandedPartition, *, arrived: datetime) -> Revision:
         """The revision that the delivered partition is."""
         key = landed.partition

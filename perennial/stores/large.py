@@ -12,7 +12,7 @@ from datetime import datetime
 import polars as pl
 
 from perennial.declaration import Pipeline
-from perennial.errors import SourceError
+from perennial.errors import SourceUnreachable
 from perennial.graph.lineage import inputs_of
 from perennial.graph.records import PartitionRecord
 from perennial.ingestion.landing import Arrival, land_rows, provenance
@@ -57,7 +57,7 @@ class Large:
         key = arrival.partition
         record = self.tables.history(self.pipeline, "landed").get(key, {}).get(revision)
         if record and record.status == "ok" and record.inputs.get("source") != arrival.sha256:
-            raise SourceError(
+            raise SourceUnreachable(
                 "another run landed this partition meanwhile",
                 where=f"{self.pipeline.name} {key}",
                 found=f"revision {revision} of other content",

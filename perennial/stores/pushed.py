@@ -23,7 +23,7 @@ import msgspec
 
 from perennial.content import content_hash
 from perennial.declaration import Pipeline
-from perennial.errors import SourceError
+from perennial.errors import SourceUnreachable
 from perennial.ingestion.landing import Arrival
 from perennial.ingestion.pushed import Intake, frame_of, intake_of
 from perennial.prediction.request import Row
@@ -91,7 +91,9 @@ class PushedEvents:
         batches = _batches(folder)
         events = [event for batch in batches for event in batch.events]
         if not events:
-            error = SourceError("no event was pushed", where=where, found=f"nothing in {folder}", expected="events")
+            error = SourceUnreachable(
+                "no event was pushed", where=where, found=f"nothing in {folder}", expected="events"
+            )
             error.signature = signature
             raise error
         frame = frame_of(events, intake_of(pipeline))

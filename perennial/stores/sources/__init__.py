@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from perennial.declaration import Pipeline
-from perennial.errors import SourceError
+from perennial.errors import SourceError, SourceUnreachable
 from perennial.ingestion.landing import Arrival
 from perennial.sources import Files, Pushed, Sql, env
 from perennial.stores.pushed import PushedEvents
@@ -143,7 +143,7 @@ class Sources:
         if isinstance(declared, env):
             value = self.environment.get(declared.name) or declared.default
             if value is None:
-                raise SourceError(
+                raise SourceUnreachable(
                     "the source's place is not configured",
                     where=pipeline.name,
                     found=f"no environment variable {declared.name}",

@@ -18,7 +18,7 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import from_url
 
-from perennial.errors import SourceError
+from perennial.errors import SourceUnreachable
 from perennial.stores.sources.addresses import file_name, public_address
 from perennial.stores.sources.content import Content, take
 from perennial.stores.sources.folder import changed_while_read
@@ -108,7 +108,7 @@ def _told(location: str, *, where: str) -> Iterator[None]:
     try:
         yield
     except (NotFoundError, FileNotFoundError) as error:  # some versions raise Python's own
-        raise SourceError(
+        raise SourceUnreachable(
             f"{file_name(location)} is not there",
             where=where,
             found=f"no object {address}",
@@ -116,7 +116,7 @@ def _told(location: str, *, where: str) -> Iterator[None]:
             hint="wait until the source has delivered it, or look at the bucket's name",
         ) from error
     except (PermissionDeniedError, UnauthenticatedError) as error:
-        raise SourceError(
+        raise SourceUnreachable(
             "the source refuses these credentials",
             where=where,
             found=f"{type(error).__name__} at {address}",
@@ -124,7 +124,7 @@ def _told(location: str, *, where: str) -> Iterator[None]:
             hint="set the provider's variables, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
         ) from error
     except BaseError as error:
-        raise SourceError(
+        raise SourceUnreachable(
             "the source cannot be reached",
             where=where,
             found=f"{_first_words(error)} at {address}",

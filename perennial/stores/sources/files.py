@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from perennial.declaration import Pipeline
-from perennial.errors import SourceError
+from perennial.errors import SourceError, SourceUnreachable
 from perennial.ingestion.landing import Arrival
 from perennial.sources import Files
 from perennial.stores.sources.content import Content, NoRoom
@@ -134,7 +134,7 @@ class FileReader:
         try:
             yield
         except (NoRoom, OSError) as error:
-            raise SourceError(
+            raise SourceUnreachable(
                 "the source's file cannot be copied",
                 where=where,
                 found=str(error),

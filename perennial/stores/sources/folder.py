@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from perennial.errors import SourceError
+from perennial.errors import SourceError, SourceUnreachable
 from perennial.stores.sources.content import Content, hash_of, take
 
 
@@ -50,7 +50,7 @@ class Folder:
                 with suppress(FileNotFoundError):
                     found[key] = _signature(Path(location).stat())
         except OSError as error:
-            raise SourceError(
+            raise SourceUnreachable(
                 "the source cannot be looked into",
                 where=where,
                 found=f"{error.strerror}: {error.filename}",
@@ -59,7 +59,7 @@ class Folder:
         return found
 
     def _absent(self, folder: Path, *, where: str, expected: str) -> SourceError:
-        return SourceError(
+        return SourceUnreachable(
             "the source's folder is not there",
             where=where,
             found=f"no folder {folder}",
@@ -72,7 +72,7 @@ class Folder:
         absent = isinstance(failure, FileNotFoundError | NotADirectoryError)
         if absent and not path.parent.is_dir():
             return self._absent(path.parent, where=where, expected=f"a folder with {path.name}")
-        error = SourceError(
+        error = SourceUnreachable(
             "the partition's file cannot be read",
             where=where,
             found=f"{failure.strerror}: {path}",
@@ -86,7 +86,7 @@ class Folder:
 
 def changed_while_read(name: str, *, where: str) -> SourceError:
     """What to raise where two looks at one file differ; without a signature, so that it is looked at again."""
-    return SourceError(
+    return SourceUnreachable(
         f"{name} changed while it was read",
         where=where,
         found="other content at the end than at the start",

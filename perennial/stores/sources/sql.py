@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from perennial.content import content_hash
 from perennial.declaration import Pipeline
-from perennial.errors import SourceError
+from perennial.errors import SourceError, SourceUnreachable
 from perennial.ingestion.landing import Arrival
 from perennial.sources import Sql
 from perennial.time import Calendar
@@ -74,7 +74,9 @@ class SqlReader:
         url = sa.make_url(self.url)
         postgres = url.get_backend_name() == "postgresql"
         if not postgres and url.database and not Path(url.database).is_file():
-            raise SourceError("the database is not there", where=where, found=f"no file {url.database}", expected="one")
+            raise SourceUnreachable(
+                "the database is not there", where=where, found=f"no file {url.database}", expected="one"
+            )
         options: dict[str, Any] = {"connect_args": {"connect_timeout": CONNECT_SECONDS}} if postgres else {}
         engine = sa.create_engine(url, poolclass=sa.NullPool, **options)
         try:
@@ -87,7 +89,7 @@ class SqlReader:
                     connection.exec_driver_sql("BEGIN")
                 yield connection
         except sa.exc.SQLAlchemyError as error:
-            raise SourceError(
+            raise SourceUnreachable(
                 "the database cannot be read",
                 where=where,
                 found=f"{_first_line(error)} at {self._public_url()}",

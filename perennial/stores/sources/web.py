@@ -19,7 +19,7 @@ from pathlib import Path
 
 import httpx
 
-from perennial.errors import SourceError
+from perennial.errors import SourceError, SourceUnreachable
 from perennial.stores.sources.addresses import file_name, public_address
 from perennial.stores.sources.content import Content, adopt
 
@@ -163,7 +163,7 @@ class Web:
         if status in PASSING:
             raise _Broken(f"status {status} {answer.reason_phrase}")
         if status not in (200, 206):
-            raise SourceError(
+            raise SourceUnreachable(
                 f"{file_name(location)} cannot be had",
                 where=where,
                 found=f"status {status} {answer.reason_phrase} of {public_address(location)}",
@@ -190,7 +190,7 @@ class Web:
             fruitless = 0 if now > had else fruitless + 1
             had = now
             if fruitless >= most:
-                raise SourceError(
+                raise SourceUnreachable(
                     "the source cannot be reached",
                     where=where,
                     found=f"{tried.problem}, {fruitless} times in a row, at {public_address(location)}",

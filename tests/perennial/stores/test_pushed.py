@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from perennial.errors import SourceError
+from perennial.errors import SourceUnreachable
 from perennial.ingestion.pushed import intake_of
 from perennial.stores import pushed
 from perennial.stores.pushed import EventLog, PushedEvents, batch_id, find_intake, known_intakes, publish, publish_all
@@ -98,7 +98,7 @@ def test_few_segments_stay_open_however_many_hours_events_belong_to(
 
 
 def test_an_hour_without_events_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=f"rides {HOUR}: no event was pushed"):
+    with pytest.raises(SourceUnreachable, match=f"rides {HOUR}: no event was pushed"):
         PushedEvents(tmp_path).read(PIPELINE, HOUR, fetched_at=NOW)
 
 

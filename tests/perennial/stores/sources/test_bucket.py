@@ -13,7 +13,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from obstore.store import S3Store
 
-from perennial.errors import SourceError
+from perennial.errors import SourceError, SourceUnreachable
 from perennial.stores.sources import Sources, bucket
 from perennial.stores.sources.bucket import Bucket
 from perennial.stores.sources.content import Content, Readable, take
@@ -93,7 +93,7 @@ def test_a_pipeline_reads_its_days_from_a_bucket_by_configuration_alone(store: S
 
 
 def test_an_object_that_is_not_there(store: S3Store, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"orders_2023.* is not there, found no object s3://orders/of the day/"):
+    with pytest.raises(SourceUnreachable, match=r"orders_2023.* is not there, found no object s3://orders/of the day/"):
         Bucket(spool=tmp_path).fetch(f"{FOLDER}orders_2023-01-01.parquet", where=WHERE)
     with pytest.raises(SourceError, match=r"look at the"):
         Bucket(spool=tmp_path).signatures({"a": "s3://no-such-bucket/a"}, where=WHERE)
@@ -106,7 +106,7 @@ def test_a_store_that_is_not_there_is_one_clear_error(
     away = Bucket(spool=tmp_path, timeout=timedelta(seconds=1), retries=0)
 
     for ask in (away.fetch, lambda one, where: away.signatures({"a": one}, where=where)):
-        with pytest.raises(SourceError, match=f"{WHERE}: the source cannot be reached") as caught:
+        with pytest.raises(SourceUnreachable, match=f"{WHERE}: the source cannot be reached") as caught:
             ask(f"{FOLDER}a", where=WHERE)
         assert "AWS_ENDPOINT_URL" in str(caught.value)
         assert "secret" not in str(caught.value)
@@ -125,7 +125,7 @@ def test_an_object_that_changes_while_it_is_read_is_an_error_and_the_next_attemp
 
     with monkeypatch.context() as patch:
         patch.setattr(bucket, "take", lambda stream, spool, **given: take_then_change(stream, **given))
-        with pytest.raises(SourceError, match="changed while it was read"):
+        with pytest.raises(SourceUnreachable, match="changed while it was read"):
             Bucket(spool=tmp_path).fetch(location, where=WHERE)
 
     assert Bucket(spool=tmp_path).fetch(location, where=WHERE).opened().read() == b"new"

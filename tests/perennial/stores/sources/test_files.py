@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from perennial.errors import SourceError
+from perennial.errors import SourceError, SourceUnreachable
 from perennial.sources import env
 from perennial.stores.sources import Sources, content
 from perennial.stores.sources import folder as folders
@@ -204,7 +204,7 @@ def test_a_file_that_is_replaced_while_it_is_read_keeps_the_signature_of_what_wa
 def test_a_source_without_its_folder_is_no_source_without_files(sources: Sources, tmp_path: Path) -> None:
     for folder in (tmp_path / "taxi", tmp_path / "taxi" / "below a file"):
         mistyped = replace(sources, environment={"TAXI_ETA_SOURCE": str(folder)})
-        with pytest.raises(SourceError, match="folder is not there, found no folder"):
+        with pytest.raises(SourceUnreachable, match="folder is not there, found no folder"):
             mistyped.signatures(taxi_eta, ["2023-02"])
         assert "folder is not there" in failure(mistyped, "2023-02", taxi_eta)
         (tmp_path / "taxi").touch()
@@ -214,6 +214,6 @@ def test_a_file_that_cannot_be_looked_at_is_an_error_of_the_source(sources: Sour
     path = sources.path(delivery_eta, "2024-01-05")
     path.symlink_to(path)
 
-    with pytest.raises(SourceError, match="cannot be looked into"):
+    with pytest.raises(SourceUnreachable, match="cannot be looked into"):
         sources.signatures(delivery_eta, ["2024-01-05"])
     assert "cannot be read" in failure(sources, "2024-01-05")

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from perennial import Column, Daily, Label, Median, Pipeline, Regression, Schema, ShareWithin, Sql, Windows, col, env
-from perennial.errors import SourceError
+from perennial.errors import SourceError, SourceUnreachable
 from perennial.ingestion.landing import land
 from perennial.stores.sources import Sources, sql
 from tests.perennial.stores.sources.placing import placed
@@ -167,7 +167,7 @@ def test_a_partition_without_rows_and_a_wrong_query_are_errors_of_the_source(dat
         database.rides("2024-01-01")
 
     database.run(f"DROP TABLE {database.table}")
-    with pytest.raises(SourceError, match=r"the database cannot be read, found .*rides"):
+    with pytest.raises(SourceUnreachable, match=r"the database cannot be read, found .*rides"):
         database.signatures()
 
 
@@ -206,7 +206,8 @@ def test_a_connection_that_is_closed_while_it_is_read_gives_an_error_and_no_rows
 
     with monkeypatch.context() as patch:
         patch.setattr(sql, "_frame", cut_off)
-        with pytest.raises(SourceError, match=r"rides 2024-01-01: the database cannot be read.*nothing has landed"):
+        wanted = r"rides 2024-01-01: the database cannot be read.*nothing has landed"
+        with pytest.raises(SourceUnreachable, match=wanted):
             postgres.rides("2024-01-01")
 
     assert 3 <= read < 50

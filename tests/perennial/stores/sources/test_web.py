@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from perennial.errors import SourceError
+from perennial.errors import SourceError, SourceUnreachable
 from perennial.stores.sources.web import Patience, Web
 
 BODY = random.Random(1).randbytes(400_000)
@@ -146,7 +146,7 @@ def test_waits_grow_and_tries_are_bounded(server: Server, web: Web) -> None:
 
 def test_a_download_that_was_killed_goes_on_in_another_process(server: Server, web: Web) -> None:
     server.faults = ["drop", "503", "503", "503"]
-    with pytest.raises(SourceError, match="what has come is kept"):
+    with pytest.raises(SourceUnreachable, match="what has come is kept"):
         web.fetch(server.address, where=WHERE)
     assert leftovers(web) == [".json", ".part"]
     server.requests.clear()
@@ -184,7 +184,7 @@ def test_a_part_of_a_server_without_validators_is_not_continued(server: Server, 
 def test_a_refusal_is_told_at_once(server: Server, web: Web, fault: str, words: list[str]) -> None:
     server.faults = [fault]
 
-    with pytest.raises(SourceError) as caught:
+    with pytest.raises(SourceUnreachable) as caught:
         web.fetch(server.address, where=WHERE)
 
     assert len(server.requests) == 1
@@ -195,7 +195,7 @@ def test_a_refusal_is_told_at_once(server: Server, web: Web, fault: str, words: 
 def test_a_server_that_falls_silent_is_one_clear_error(server: Server, web: Web) -> None:
     server.faults = ["silent"] * 3
 
-    with pytest.raises(SourceError, match=r"cannot be reached, found ReadTimeout.* 3 times in a row"):
+    with pytest.raises(SourceUnreachable, match=r"cannot be reached, found ReadTimeout.* 3 times in a row"):
         web.fetch(server.address, where=WHERE)
 
 
@@ -205,7 +205,7 @@ def test_a_server_that_is_not_there_is_one_clear_error(web: Web) -> None:
         address = f"http://me:secret@127.0.0.1:{free.getsockname()[1]}/a?sig=secret"
 
         for ask in (web.fetch, lambda one, where: web.signatures({"a": one}, where=where)):
-            with pytest.raises(SourceError, match=r"cannot be reached, found ConnectError") as caught:
+            with pytest.raises(SourceUnreachable, match=r"cannot be reached, found ConnectError") as caught:
                 ask(address, where=WHERE)
             assert "secret" not in str(caught.value)
 
