@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -95,8 +96,7 @@ def open_repository(
     folder: Path, sources: Mapping[str, tuple[FeatureView, Path]], online_url: str
 ) -> Iterator[FeastRepository]:
     """The repository in `folder` of the views in `sources`, each beside the folder of its offline files."""
-    import feast
-
+    feast = _import_feast()
     pipeline = folder.name
     logging.getLogger("feast").setLevel(logging.WARNING)
     online = online_config(online_url)
@@ -147,6 +147,19 @@ def online_config(url: str) -> dict[str, Any]:
         "no online store is known at this address", where="settings", found=f"PERENNIAL_ONLINE_STORE={parts.scheme}://…",
         expected="sqlite:///FILE, redis://HOST:PORT/DB or postgresql://USER@HOST/DB",
     )  # fmt: skip
+
+
+def _import_feast() -> Any:
+    """Feast, without the variables that its import sets: child processes would count into files for them."""
+    import prometheus_client  # noqa: F401 - before Feast sets them, so that this process counts in memory
+
+    before = set(os.environ)
+    import feast
+
+    for name in ("PROMETHEUS_MULTIPROCESS_DIR", "PROMETHEUS_MULTIPROC_DIR"):
+        if name not in before:
+            os.environ.pop(name, None)
+    return feast
 
 
 def _entities(columns: Mapping[str, Kind]) -> dict[str, Any]:

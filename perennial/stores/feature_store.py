@@ -7,9 +7,10 @@ known. Only the newest known values are online; an entity that has none any more
 from __future__ import annotations
 
 import fcntl
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,25 +110,48 @@ class FeatureStore:
     def materialize(self, view: FeatureView, states: pl.DataFrame, newest: Moment, *, at: datetime) -> Materialized:
         """Bring the state `newest` online, which may be one without any entity.
 
-        `states` holds the rows (entity, features, known_at) of every state known since the one that is
-        online, that one with it: an entity in one of them that is not in the newest gets nulls. Running it
-        again writes nothing, and an older state never overwrites a newer one. What came from another
-        declaration, or from a state that was computed anew since, is removed before.
+        `states` holds its rows: entity, features, known_at; rows of other states are passed over. An entity that
+        is online and not in it gets nulls. Running it again writes nothing, and an older state never overwrites
+        a newer one. A state that was computed anew is written over the one that servers read meanwhile; what
+        came from another declaration is removed before.
         """
         with self._repository([view]) as repository, self._alone(view):
-            online = _read_state(repository, view)
-            since = _standing_since(online, view)
-            if online is not None and since is not None and since > newest.known_at:
+            online, listed = _read_state(repository, view), self._listed(view)
+            current = _valued(view, states, newest)
+            whole = online is not None and _is_whole(online, view)
+            if online is not None and whole and _has(online, newest, current):
                 return Materialized(state=online)
-            if online is not None and since and content_hash(_valued(view, states, since)) == online.content:
-                if since == newest.known_at:
-                    return Materialized(state=online)
-                repository.apply()
+            if online is None or listed is None or not whole:
+                _begin_anew(repository, view, online, at)
+                listed = current.select(list(view.by)).clear()
             else:
-                repository.forget(view)
                 repository.apply()
-                _write_state(repository, view, OnlineState(features=dict(view.features)), at)
-            return _bring_online(repository, view, states, newest, at)
+                # who is cut short from here on has not written what this hash says
+                _write_state(repository, view, replace(online, content=""), at)
+            entities = current.select(list(view.by))
+            self._list(view, pl.concat([listed, entities]).unique(maintain_order=True))
+            gone = listed.join(entities, on=list(view.by), how="anti")
+            _write_values(repository, view, current, gone, newest.known_at)
+            state = _state_of(view, current, newest, at)
+            _write_state(repository, view, state, at)
+            self._list(view, entities)
+            return Materialized(state=state, written=current.height, removed=gone.height)
+
+    def _listed(self, view: FeatureView) -> pl.DataFrame | None:
+        """The entities that may have values online, which no online store can tell; None when nobody knows."""
+        path = self._list_of(view)
+        return pl.read_parquet(path) if path.exists() else None
+
+    def _list(self, view: FeatureView, entities: pl.DataFrame) -> None:
+        path = self._list_of(view)
+        draft = path.with_suffix(".draft")
+        entities.write_parquet(draft)
+        draft.replace(path)
+
+    def _list_of(self, view: FeatureView) -> Path:
+        """Beside the registry; another store or declaration has another, since it holds other entities."""
+        store = hashlib.sha256(self.online_url.encode()).hexdigest()
+        return self.root / view.pipeline / f".{view.name}-{view.hash[:12]}-{store[:12]}.online"
 
     @contextmanager
     def _repository(self, views: Sequence[FeatureView]) -> Iterator[FeastRepository]:
@@ -148,18 +172,28 @@ class FeatureStore:
             yield
 
 
-def _bring_online(
-    repository: FeastRepository, view: FeatureView, states: pl.DataFrame, newest: Moment, at: datetime
-) -> Materialized:
-    """Write the values known at `newest`, then the nulls of who has none, then the state that says so."""
-    by, features = list(view.by), list(view.features)
-    known = states.filter(pl.col("known_at") <= newest.known_at).select(by).drop_nulls()
-    current = _valued(view, states, newest.known_at)
-    gone = known.unique(maintain_order=True).join(current, on=by, how="anti")
+def _begin_anew(repository: FeastRepository, view: FeatureView, online: OnlineState | None, at: datetime) -> None:
+    """Empty the view, and let the state say that nothing of today's declaration is known."""
+    begun = OnlineState(features=dict(view.features))
+    if online is not None:  # a server that reads from here on takes nothing for the old meaning
+        _write_state(repository, view, begun, at)
+    repository.forget(view)
+    repository.apply()
+    _write_state(repository, view, begun, at)
+
+
+def _write_values(
+    repository: FeastRepository, view: FeatureView, current: pl.DataFrame, gone: pl.DataFrame, known_at: datetime
+) -> None:
+    """Write the values of `current`, then nulls for the entities that are `gone`."""
+    features = list(view.features)
     for rows in (current, gone.with_columns(pl.lit(None, pl.Float64).alias(name) for name in features)):
-        for batch in rows.select(*by, *features).iter_slices(BATCH_ENTITIES):
-            repository.write(view.name, batch, newest.known_at)
-    state = OnlineState(
+        for batch in rows.select(*view.by, *features).iter_slices(BATCH_ENTITIES):
+            repository.write(view.name, batch, known_at)
+
+
+def _state_of(view: FeatureView, current: pl.DataFrame, newest: Moment, at: datetime) -> OnlineState:
+    return OnlineState(
         features=dict(view.features),
         known_at=newest.known_at,
         partition=newest.partition,
@@ -167,21 +201,24 @@ def _bring_online(
         written_at=at,
         entities=current.height,
     )
-    _write_state(repository, view, state, at)
-    return Materialized(state=state, written=current.height, removed=gone.height)
 
 
-def _standing_since(online: OnlineState | None, view: FeatureView) -> datetime | None:
-    """Since when what is online was known, if it was written to its end and from the declaration of today."""
-    if online is None or dict(online.features) != dict(view.features):
-        return None
-    return online.known_at
+def _is_whole(online: OnlineState, view: FeatureView) -> bool:
+    """Whether what is online was once written to its end, from the declaration of today."""
+    return online.known_at is not None and dict(online.features) == dict(view.features)
 
 
-def _valued(view: FeatureView, states: pl.DataFrame, known_at: datetime) -> pl.DataFrame:
-    """The entities that have a value in the state known at `known_at`, in their order."""
+def _has(online: OnlineState, newest: Moment, current: pl.DataFrame) -> bool:
+    """Whether what is online is newer than `newest`, or just that."""
+    if online.known_at == newest.known_at:
+        return online.content == content_hash(current)
+    return online.known_at is not None and online.known_at > newest.known_at
+
+
+def _valued(view: FeatureView, states: pl.DataFrame, newest: Moment) -> pl.DataFrame:
+    """The entities that have a value in the state `newest`, in their order."""
     features = list(view.features)
-    rows = states.filter(pl.col("known_at") == known_at, pl.any_horizontal(pl.col(features).is_not_null()))
+    rows = states.filter(pl.col("known_at") == newest.known_at, pl.any_horizontal(pl.col(features).is_not_null()))
     rows = rows.select(*view.by, pl.col(features).cast(pl.Float64)).drop_nulls(list(view.by))
     return rows.sort(list(view.by))
 

@@ -23,10 +23,8 @@ def materialize_newest(
         return {}
     newest = max(known)
     done = {}
+    read = read_states(tables, pipeline, [newest])
     for view in feature_views(pipeline):
-        online = feature_store.state(view)
-        first = min(newest, (online.partition if online else None) or newest)
-        read = read_states(tables, pipeline, [key for key in known if first <= key])
         states = view.rows(read, pipeline)
         moments = states.filter(pl.col("known_at") <= at).get_column("known_at").to_list()
         moment = Moment(partition=newest, known_at=max([pipeline.time.known_at(newest), *moments]))

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +19,8 @@ from polars.testing import assert_frame_equal
 
 from perennial.errors import OnlineStoreDown, PerennialError
 from perennial.featurization.views import FeatureView
-from perennial.stores.feast_repository import HASH, online_config
+from perennial.stores import feature_store
+from perennial.stores.feast_repository import HASH, FeastRepository, online_config
 from perennial.stores.feature_store import FeatureStore, Materialized, Moment
 from perennial.stores.online import OnlineState, open_reader, read_states
 from perennial.stores.online.encoding import EntityKeys
@@ -86,7 +92,9 @@ def known(day: int) -> datetime:
     return KNOWN + timedelta(days=day - 1, microseconds=7)
 
 
-def online(store: FeatureStore, *entities: tuple[int | str, ...], view: FeatureView = PAIRS) -> list[dict[str, Any] | None]:
+def online(
+    store: FeatureStore, *entities: tuple[int | str, ...], view: FeatureView = PAIRS
+) -> list[dict[str, Any] | None]:
     """What a server reads of `entities`."""
 
     async def read() -> list[dict[str, Any] | None]:
@@ -230,7 +238,75 @@ def test_a_state_that_was_computed_anew_replaces_itself(store: FeatureStore) -> 
     done = materialize(store, states(1, (1, "north", 1.5, 2.0)))
 
     assert done.written == 1
-    assert online(store, (1, "north"), (2, "north")) == [{"mean": 1.5, "count": 2.0}, None]
+    assert online(store, (1, "north"), (2, "north")) == [{"mean": 1.5, "count": 2.0}, {"mean": None, "count": None}]
+    assert done.removed == 1
+
+
+def test_a_server_reads_the_old_values_until_those_computed_anew_are_written(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    materialize(store, states(1, (1, "north", 1.0, 1.0), (2, "north", 2.0, 2.0)))
+    before = store.state(PAIRS)
+    write, seen = FeastRepository.write, []
+
+    def watched(repository: FeastRepository, view: str, rows: pl.DataFrame, at: datetime) -> None:
+        seen.append((online(store, (1, "north"), (2, "north")), states_online(store, view)))
+        write(repository, view, rows, at)
+
+    with monkeypatch.context() as watching:
+        watching.setattr(FeastRepository, "write", watched)
+        materialize(store, states(1, (1, "north", 1.5, 2.0), (2, "north", 2.0, 2.0)))
+
+    assert before is not None
+    values = [rows for rows, _ in seen]
+    old = [{"mean": 1.0, "count": 1.0}, {"mean": 2.0, "count": 2.0}]
+    new = [{"mean": 1.5, "count": 2.0}, {"mean": 2.0, "count": 2.0}]
+    assert values == [old, old, *[new] * (len(values) - 2)]
+    assert {state.known_at for _, found in seen for state in found.values()} == {before.known_at}
+
+
+def test_a_state_computed_anew_that_was_cut_short_and_taken_back_is_mended(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = states(1, (1, "north", 1.0, 1.0))
+    materialize(store, first)
+    with cut_before_the_state(monkeypatch), pytest.raises(ZeroDivisionError):
+        materialize(store, states(1, (1, "north", 2.0, 2.0), (2, "north", 2.0, 2.0)))
+
+    materialize(store, first)
+
+    assert online(store, (1, "north"), (2, "north")) == [{"mean": 1.0, "count": 1.0}, {"mean": None, "count": None}]
+
+
+def test_no_server_takes_values_of_another_declaration_for_those_of_the_old_one(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    materialize(store, states(1, (1, "north", 1.0, 1.0)))
+    changed = replace(PAIRS, features={"mean": "2a", "count": "1b"})
+    write, forget, seen = FeastRepository.write, FeastRepository.forget, []
+
+    def see() -> None:
+        read = online(store, (1, "north"))
+        (state,) = states_online(store, PAIRS.name).values()
+        if state.features == PAIRS.features:  # what a server of the old meaning would use
+            seen.append(read)
+
+    def forgotten(repository: FeastRepository, view: FeatureView) -> None:
+        see()
+        forget(repository, view)
+        see()
+
+    def written(repository: FeastRepository, view: str, rows: pl.DataFrame, at: datetime) -> None:
+        see()
+        write(repository, view, rows, at)
+
+    with monkeypatch.context() as watching:
+        watching.setattr(FeastRepository, "write", written)
+        watching.setattr(FeastRepository, "forget", forgotten)
+        materialize(store, states(1, (1, "north", 9.0, 9.0)), changed)
+    see()
+
+    assert seen == [[{"mean": 1.0, "count": 1.0}]]  # before the first write, and never again
 
 
 def test_an_entity_that_left_a_state_computed_anew_is_gone_from_the_next_one_too(store: FeatureStore) -> None:
@@ -238,7 +314,22 @@ def test_an_entity_that_left_a_state_computed_anew_is_gone_from_the_next_one_too
 
     materialize(store, pl.concat([states(1, (1, "north", 1.0, 1.0)), states(2, (1, "north", 3.0, 3.0))]))
 
-    assert online(store, (1, "north"), (2, "north")) == [{"mean": 3.0, "count": 3.0}, None]
+    assert online(store, (1, "north"), (2, "north")) == [{"mean": 3.0, "count": 3.0}, {"mean": None, "count": None}]
+
+
+@contextmanager
+def cut_before_the_state(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let a materialization end once its values are written, before its state says so."""
+    save = feature_store._write_state
+
+    def cut(repository: Any, view: FeatureView, state: OnlineState, at: datetime) -> None:
+        if state.content:
+            raise ZeroDivisionError
+        save(repository, view, state, at)
+
+    with monkeypatch.context() as cutting:
+        cutting.setattr(feature_store, "_write_state", cut)
+        yield
 
 
 def test_a_materialization_that_was_cut_short_is_mended_by_the_next(
@@ -247,10 +338,8 @@ def test_a_materialization_that_was_cut_short_is_mended_by_the_next(
     first = states(1, (1, "north", 1.0, 1.0))
     materialize(store, first)
     second = states(2, (1, "north", 2.0, 2.0), (2, "north", 2.0, 2.0))
-    with monkeypatch.context() as cut:
-        cut.setattr("perennial.stores.feature_store._write_state", lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            materialize(store, pl.concat([first, second]))
+    with cut_before_the_state(monkeypatch), pytest.raises(ZeroDivisionError):
+        materialize(store, pl.concat([first, second]))
 
     state = store.state(PAIRS)
     materialize(store, pl.concat([first, second, states(3, (1, "north", 3.0, 3.0))]))
@@ -302,6 +391,26 @@ def test_a_password_with_a_comma_or_digits_only_reaches_redis_whole() -> None:
     assert address == (
         '127.0.0.1:7000,db=2,socket_timeout=30,socket_connect_timeout=5,ssl=true,username="user",password="0123"'
     )
+
+
+def test_feast_leaves_no_variable_behind_that_child_processes_would_inherit(tmp_path: Path) -> None:
+    program = f"""
+import os
+before = dict(os.environ)
+from pathlib import Path
+from perennial.featurization.views import FeatureView
+from perennial.stores.feature_store import FeatureStore
+view = FeatureView(pipeline="rides", by={{"zone": "int32"}}, features={{"mean": "1a"}})
+FeatureStore(root=Path({str(tmp_path)!r}), online_url="sqlite:///{tmp_path / "online.db"}").state(view)
+import prometheus_client
+prometheus_client.Counter("still", "Counts as before.").inc()
+print([name for name in os.environ if name.startswith("PROMETHEUS") and name not in before])
+"""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PROMETHEUS")}
+
+    ran = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)
+
+    assert (ran.returncode, ran.stdout.strip()) == (0, "[]"), ran.stderr
 
 
 def rows_at(*entities: tuple[int, datetime]) -> pl.DataFrame:
