@@ -92,12 +92,10 @@ def _check_unused(demo: Demo) -> None:
     champion = demo.tables.operations.champion(PIPELINE)
     if champion is not None:
         raise PerennialError(
-            "the demo starts from nothing",
-            where="demo",
+            "the demo starts from nothing", where="demo", expected="a home in which nothing serves",
             found=f"version {champion.number} of {PIPELINE} in {demo.session.home.root}",
-            expected="a home in which nothing serves",
             hint="make clean-state, or PERENNIAL_HOME=/another/folder make demo",
-        )
+        )  # fmt: skip
 
 
 def _run(demo: Demo) -> tuple[list[Measured], dg.DagsterRun]:
@@ -139,9 +137,8 @@ def _after(demo: Demo, url: str, champion: Version) -> Measured:
     """Serve, land and measure the days that follow the new champion's as-of."""
     as_of = date.fromisoformat(champion.as_of)
     days = (as_of + timedelta(days=1), as_of + timedelta(days=AFTER))
-    demo.say(f"send requests to version {champion.number}")
+    demo.say(f"send requests to version {champion.number}; those days land; monitor them")
     _serve(demo, url, days)
-    demo.say("those days land; monitor them")
     _land(demo, *days)
     return _monitor(demo, "after", days, champion)
 
@@ -220,12 +217,9 @@ def _wait_for_release(demo: Demo, before: Version, check: Callable[[], None]) ->
         time.sleep(0.5)
     reasons = [entry.reason for entry in demo.tables.operations.ledger(PIPELINE, limit=3)]
     raise PerennialError(
-        "no sensor's run released a new version",
-        where="demo",
-        found=f"{told}; the last decisions: {reasons}",
-        expected=f"one within {PATIENCE:.0f} s",
-        hint=f"the daemon's log lies in {demo.session.home.logs}",
-    )
+        "no sensor's run released a new version", where="demo", expected=f"one within {PATIENCE:.0f} s",
+        found=f"{told}; the last decisions: {reasons}", hint=f"the daemon's log lies in {demo.session.home.logs}",
+    )  # fmt: skip
 
 
 def _sensor_run(demo: Demo, champion: Version) -> dg.DagsterRun | None:
