@@ -32,6 +32,7 @@ class Late:
     """Until when a row, or a correction of one, may arrive: after its partition's end at most `accept_for`.
 
     What arrives later is quarantined, and the row that it would replace stays. None accepts it always.
+    A partition's first delivery is never late: it is accepted whole, though it comes a year after its end.
     """
 
     accept_for: timedelta | None = None

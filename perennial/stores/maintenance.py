@@ -204,7 +204,7 @@ class LakeCare:
 
 def retired(operations: Operations, pipeline: str) -> set[int]:
     """The versions whose training data a person has given up."""
-    return {int(entry.subject) for entry in operations.ledger(pipeline, limit=100_000, kind=RETIREMENT)}
+    return {int(entry.subject) for entry in operations.ledger(pipeline, limit=None, kind=RETIREMENT)}
 
 
 def retire_version(

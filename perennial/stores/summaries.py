@@ -42,7 +42,7 @@ def provenance_of(judgement: Judgement, accepted: Mapping[str, str]) -> dict[str
 
 def acknowledged(tables: Tables, pipeline: Pipeline) -> Acknowledged:
     """What persons have looked at and found right."""
-    entries = tables.operations.ledger(pipeline.name, limit=10_000, kind=KIND)
+    entries = tables.operations.ledger(pipeline.name, limit=None, kind=KIND)
     return frozenset((entry.subject, str(entry.details.get("accepted"))) for entry in entries)
 
 
@@ -79,7 +79,10 @@ def history_before(tables: Tables, pipeline: Pipeline, key: str) -> dict[str, Pa
 
 
 def unfit(tables: Tables, pipeline: Pipeline, revisions: Mapping[str, int]) -> dict[str, str]:
-    """Why each of the partitions, in the given revision, may not be trained on; one without a summary is not judged."""
+    """Why the history of each of the partitions, in the given revision, keeps it out of training.
+
+    Of one without a summary nothing is said here: a training refuses it as out of date (`LEARNED_FROM`).
+    """
     history, known = tables.history(pipeline, TABLE), acknowledged(tables, pipeline)
     found = {key: history.get(key, {}).get(revision) for key, revision in revisions.items()}
     return {

@@ -67,8 +67,10 @@ class Ledger(Database):
             append_entry(transaction, at=at, pipeline=pipeline, kind=kind, actor=actor, **said)
             return True
 
-    def ledger(self, pipeline: str | None = None, limit: int = 100, kind: str | None = None) -> list[LedgerEntry]:
-        """The newest `limit` decisions, newest first, of every pipeline and kind unless told."""
+    def ledger(
+        self, pipeline: str | None = None, limit: int | None = 100, kind: str | None = None
+    ) -> list[LedgerEntry]:
+        """The newest `limit` decisions, all when None, newest first, of every pipeline and kind unless told."""
         query = _entries(pipeline, *([kind] if kind else [])).order_by(tables.ledger.c.id.desc()).limit(limit)
         with self.reading() as transaction:
             return [LedgerEntry(**row) for row in transaction.execute(query).mappings()]

@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from perennial.errors import PartitionBlocked, PerennialError
 from perennial.graph.records import PartitionRecord
+from perennial.stores.operations.tables import ledger
 from perennial.stores.summaries import (
     TABLE,
     acknowledge,
@@ -75,6 +77,16 @@ def test_other_rows_of_the_partition_are_not_acknowledged(tables: Tables) -> Non
 
     assert unfit(tables, delivery_eta, {"2024-01-02": 1}) == {}
     assert list(unfit(tables, delivery_eta, {"2024-01-02": 2})) == ["2024-01-02"]
+
+
+def test_what_was_acknowledged_holds_however_much_was_decided_since(tables: Tables) -> None:
+    acknowledge(tables, delivery_eta, "2024-01-02", "looked at", actor="ann", at=AT)
+    (entry,) = tables.operations.ledger("delivery_eta", kind="acknowledgement")
+    later = {**{f: getattr(entry, f) for f in entry.__slots__ if f != "id"}, "subject": "2023-12-01"}
+    with tables.operations.writing("delivery_eta") as transaction:
+        transaction.execute(sa.insert(ledger), [later] * 10_001)
+
+    refuse_unfit(tables, delivery_eta, dict.fromkeys(DAYS, 1))
 
 
 @pytest.mark.parametrize("key", ["2024-01-01", "2024-01-09"])
