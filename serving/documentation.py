@@ -49,7 +49,7 @@ _ANSWER = {
             "type": "array",
             "items": {
                 "type": "object",
-                "additionalProperties": {"type": "string", "enum": ["absent", "stale", "unavailable"]},
+                "additionalProperties": {"type": "string", "enum": ["absent", "future", "stale", "unavailable"]},
             },
             "description": "By instance: the looked-up features that hold their default, and why. Only when one does.",
         },

@@ -1,8 +1,11 @@
 """Lookup: the aggregates that instances leave out, read from the online store, a micro-batch in one question.
 
 An aggregate that cannot be read holds its declared default, and the answer says so: `absent` (the entity
-has no value), `stale` (what is online is older than the bundle allows) or `unavailable` (the online store
-is down, empty, or holds values of another declaration). The last two are troubles, which alerts name.
+has no value), `future` (what is online was not known yet when the instance happened), `stale` (it is older
+than the bundle allows) or `unavailable` (the online store is down, empty, or holds values of another
+declaration). The last two are troubles, which alerts name.
+
+What is online is read after the values that it is to speak for: whoever writes other ones says so first.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -29,10 +33,10 @@ from serving.metrics import Metrics
 log = logging.getLogger("serving")
 
 STATE_SECONDS = 1.0
-"""How old what is known of the online store may be; after a failure, how long it is left alone."""
+"""After a failure, how long the store is left alone; when nothing is looked up, how often it is looked at."""
 TROUBLE_SECONDS = 60.0
 """How long a stale answer counts as a trouble."""
-ABSENT, STALE, UNAVAILABLE = "absent", "stale", "unavailable"
+ABSENT, FUTURE, STALE, UNAVAILABLE = "absent", "future", "stale", "unavailable"
 
 Trouble = tuple[str, str]
 """Pipeline and view."""
@@ -69,8 +73,6 @@ class Known:
     """What is online of the views of one pipeline, as last read."""
 
     states: Mapping[str, OnlineState] = field(default_factory=dict)
-    views: frozenset[str] = frozenset()
-    """Which views were asked for; those of another version may be others."""
     read_at: float = -1e9
     down: str | None = None
     """Why it could not be read."""
@@ -104,17 +106,20 @@ class Lookups:
         self._known: dict[str, Known] = {}
         self._reading: dict[str, asyncio.Task[None]] = {}
         self._seen: dict[Trouble, tuple[float, str]] = {}
-        self._planned: dict[int, tuple[RequestSchema, tuple[ViewPlan, ...]]] = {}
+        self._planned: WeakKeyDictionary[RequestReader, tuple[ViewPlan, ...]] = WeakKeyDictionary()
 
     async def fill(self, pipeline: str, reader: RequestReader, rows: Sequence[Row]) -> list[Found]:
         """The lookups of each of `rows`: carried, read, or defaulted and marked."""
         began = self._clock()
+        plans = self._plans(reader)
         asked = Asked(
-            pipeline=pipeline, reader=reader, rows=rows, known=await self._look(pipeline, reader.schema),
+            pipeline=pipeline, reader=reader, rows=rows, known=self._known.setdefault(pipeline, Known()),
             values=[list(reader.carried(row)) for row in rows], defaulted=[{} for _ in rows],
         )  # fmt: skip
-        for plan in self._plans(reader.schema):
-            await self._fill_view(asked, plan)
+        wanted = [_wanted(asked, plan) for plan in plans]
+        found = await self._read(asked, plans, wanted)
+        for plan, entities, online in zip(plans, wanted, found, strict=True):
+            self._settle(asked, plan, entities, online)
         for (name, reason), count in Counter(pair for one in asked.defaulted for pair in one.items()).items():
             self._metrics.lookup_defaults.labels(pipeline, name, reason).inc(count)
         self._metrics.lookup_seconds.labels(pipeline).observe(self._clock() - began)
@@ -141,22 +146,35 @@ class Lookups:
         if self._reader is not None:
             await self._reader.close()
 
-    def _plans(self, schema: RequestSchema) -> tuple[ViewPlan, ...]:
-        """What each view gives; hashing a whole schema would cost more than looking its id up."""
-        planned = self._planned.get(id(schema))
-        if planned is None or planned[0] is not schema:
-            planned = self._planned[id(schema)] = schema, _plans(schema)
-        return planned[1]
+    def _plans(self, reader: RequestReader) -> tuple[ViewPlan, ...]:
+        """What each view gives; kept as long as the version that asks is served."""
+        plans = self._planned.get(reader)
+        if plans is None:
+            plans = self._planned[reader] = _plans(reader.schema)
+        return plans
 
-    async def _fill_view(self, asked: Asked, plan: ViewPlan) -> None:
-        wanted: dict[int, bytes | None] = {}
-        for index, (row, carried) in enumerate(zip(asked.rows, asked.values, strict=True)):
-            if any(carried[position] is msgspec.UNSET for position, _ in plan.lookups):
-                entity = _entity(plan, row)
-                wanted[index] = None if None in entity else plan.keys.encode(entity)
-        if not wanted:
-            return
-        found = await self._read(asked, plan, {key for key in wanted.values() if key is not None})
+    async def _read(
+        self, asked: Asked, plans: Sequence[ViewPlan], wanted: Sequence[Mapping[int, bytes | None]]
+    ) -> list[Rows | None]:
+        """The values of each view, then the state that they are judged by; None while nothing can be read."""
+        nothing: list[Rows | None] = [None] * len(plans)
+        pipeline, known, views = asked.pipeline, asked.known, frozenset(plan.name for plan in plans)
+        if self._reader is None or known.down is not None or not any(wanted):
+            self._look(pipeline, known, views)
+            return nothing
+        found: list[Rows | None] = []
+        try:
+            for plan, entities in zip(plans, wanted, strict=True):
+                keys = list({key for key in entities.values() if key is not None})
+                found.append(await self._reader.read(pipeline, plan.name, plan.features, keys) if keys else {})
+        except OnlineStoreDown as error:
+            self._note(pipeline, known, error)
+            return nothing
+        await self._read_states(pipeline, known, views)
+        return found if known.down is None else nothing
+
+    def _settle(self, asked: Asked, plan: ViewPlan, wanted: Mapping[int, bytes | None], found: Rows | None) -> None:
+        """Fill in what was `found` for each instance, or the default and why."""
         for index, key in wanted.items():
             online = {} if found is None or key is None else found.get(key, {})
             event_time = asked.reader.event_time(asked.rows[index])
@@ -169,16 +187,6 @@ class Lookups:
                     asked.defaulted[index][lookup.name] = reason or ABSENT
                 asked.values[index][position] = lookup.default if value is None else value
 
-    async def _read(self, asked: Asked, plan: ViewPlan, keys: set[bytes]) -> Rows | None:
-        """The values of `keys`; None while nothing can be read."""
-        if self._reader is None or asked.known.down is not None or plan.name not in asked.known.states:
-            return None
-        try:
-            return await self._reader.read(asked.pipeline, plan.name, plan.features, list(keys)) if keys else {}
-        except OnlineStoreDown as error:
-            self._note(asked.pipeline, asked.known, error)
-            return None
-
     def _reason(self, asked: Asked, lookup: Lookup, event_time: datetime) -> str | None:
         """Why what is online of `lookup` may not be used for an event; None when it may."""
         state, pipeline = asked.known.states.get(lookup.view), asked.pipeline
@@ -189,27 +197,20 @@ class Lookups:
             self._seen[pipeline, lookup.view] = (self._clock(), said)
             return UNAVAILABLE
         age = (event_time - state.known_at).total_seconds()
+        if age < 0:
+            return FUTURE
         if lookup.stale_after is not None and age > lookup.stale_after:
             said = f"{lookup.name} was last known at {state.known_at:%Y-%m-%d %H:%M} UTC ({state.partition})"
             self._seen[pipeline, lookup.view] = (self._clock(), said)
             return STALE
         return None
 
-    async def _look(self, pipeline: str, schema: RequestSchema) -> Known:
-        """What is online, not older than STATE_SECONDS but for the request that has it read again."""
-        known = self._known.setdefault(pipeline, Known())
-        views = frozenset(plan.name for plan in self._plans(schema))
-        while pipeline in self._reading and not views <= known.views:
-            await asyncio.shield(self._reading[pipeline])
-        if pipeline not in self._reading and (
-            not views <= known.views or self._clock() - known.read_at >= STATE_SECONDS
-        ):
+    def _look(self, pipeline: str, known: Known, views: frozenset[str]) -> None:
+        """Have the state read again, once in STATE_SECONDS, while no answer waits for it."""
+        if pipeline not in self._reading and self._clock() - known.read_at >= STATE_SECONDS:
             task = asyncio.get_running_loop().create_task(self._read_states(pipeline, known, views))
             self._reading[pipeline] = task
             task.add_done_callback(lambda _: self._reading.pop(pipeline, None))
-            if not views <= known.views:
-                await asyncio.shield(task)
-        return known
 
     async def _read_states(self, pipeline: str, known: Known, views: frozenset[str]) -> None:
         try:
@@ -220,7 +221,7 @@ class Lookups:
             self._note(pipeline, known, error)
             return
         finally:
-            known.views, known.read_at = views, self._clock()
+            known.read_at = self._clock()
         if known.down is not None:
             log.info("%s: the online store answers again", pipeline)
         known.down, known.missing = None, tuple(sorted(views - set(known.states)))
@@ -252,6 +253,16 @@ def _plans(schema: RequestSchema) -> tuple[ViewPlan, ...]:
         entity = tuple(positions[column] for column in by)
         plans.append(ViewPlan(name=name, lookups=tuple(lookups), entity=entity, keys=EntityKeys(kinds)))
     return tuple(plans)
+
+
+def _wanted(asked: Asked, plan: ViewPlan) -> dict[int, bytes | None]:
+    """By index of each row that leaves out a lookup of the view: its entity's key, None where a column is null."""
+    wanted: dict[int, bytes | None] = {}
+    for index, (row, carried) in enumerate(zip(asked.rows, asked.values, strict=True)):
+        if any(carried[position] is msgspec.UNSET for position, _ in plan.lookups):
+            entity = _entity(plan, row)
+            wanted[index] = None if None in entity else plan.keys.encode(entity)
+    return wanted
 
 
 def _entity(plan: ViewPlan, row: Row) -> list[Any]:

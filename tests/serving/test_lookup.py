@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import shutil
 import signal
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -165,13 +167,99 @@ def test_values_of_another_declaration_are_not_used(served: Local, store: Featur
     assert answer["predictions"] == pytest.approx([base(asked()) - 1000.0 + 4.0])
 
 
+@pytest.mark.parametrize("idle", [0.0, 3600.0])
+def test_values_that_came_online_under_another_declaration_are_used_in_no_answer(
+    served: Local, store: FeatureStore, clock: Clock, idle: float
+) -> None:
+    bring_online(store, ("north", 30.0, 4.0))
+    served.predict(asked(), pipeline="lookups")
+    (view,) = feature_views(LOOKED_UP)
+    other = replace(view, features={**view.features, "zone_mean_7d": "another"})
+    states = pl.DataFrame({"zone": ["north"], "zone_mean_7d": [777.0], "zone_count_7d": [5.0], "known_at": [KNOWN]})
+    store.materialize(other, states, Moment(partition="2024-02-29", known_at=KNOWN), at=NOW)
+    clock.now += idle
+
+    answer = served.predict(asked(), pipeline="lookups").json()
+
+    assert answer["defaulted"] == [{"zone_mean_7d": "unavailable"}]
+    assert answer["predictions"] == pytest.approx([base(asked()) - 1000.0 + 5.0])
+
+
+def test_values_that_are_exchanged_while_they_are_read_are_not_used(served: Local, store: FeatureStore) -> None:
+    bring_online(store, ("north", 30.0, 4.0))
+    (view,) = feature_views(LOOKED_UP)
+    other = replace(view, features=dict.fromkeys(view.features, "another"))
+    states = pl.DataFrame({"zone": ["north"], "zone_mean_7d": [777.0], "zone_count_7d": [4.0], "known_at": [KNOWN]})
+    inner = open_reader(served.city.home.online_store)
+
+    class Between:
+        """A store whose values are exchanged after each question."""
+
+        async def read(self, *question: Any) -> Any:
+            answer = await inner.read(*question)
+            store.materialize(other, states, Moment(partition="2024-02-29", known_at=KNOWN), at=NOW)
+            return answer
+
+        async def close(self) -> None:
+            await inner.close()
+
+    lookups = Lookups(Between(), served.metrics)
+    reader = served.models.find("lookups").predictor.reader
+
+    async def ask() -> list[Found]:
+        found = await lookups.fill("lookups", reader, reader.check([asked()]))
+        await lookups.close()
+        return found
+
+    (found,) = served.loop.run(ask())
+
+    assert found.defaulted == dict.fromkeys(view.features, "unavailable")
+
+
+def test_a_newer_state_is_seen_by_the_first_request_after_it(served: Local, store: FeatureStore, clock: Clock) -> None:
+    bring_online(store, ("north", 30.0, 4.0), known_at=KNOWN - timedelta(days=9))
+    before = served.predict(asked(), pipeline="lookups").json()
+    bring_online(store, ("north", 31.0, 4.0))
+    clock.now += 3600
+
+    answer = served.predict(asked(), pipeline="lookups").json()
+
+    assert before["defaulted"] == [{"zone_mean_7d": "stale", "zone_count_7d": "stale"}]
+    assert "defaulted" not in answer
+    assert answer["predictions"] == pytest.approx([base(asked()) + 35.0])
+
+
+def test_a_request_that_tells_a_time_before_the_values_were_known_does_not_get_them(
+    served: Local, store: FeatureStore
+) -> None:
+    bring_online(store, ("north", 30.0, 4.0))
+    sent = [asked(at_door=at) for at in ("2024-03-01T00:00:00", "2024-02-29T23:59:59.999999")]
+
+    answer = served.predict(*sent, pipeline="lookups").json()
+
+    assert answer["defaulted"] == [{}, {"zone_mean_7d": "future", "zone_count_7d": "future"}]
+    assert [answer["predictions"][1]] == pytest.approx([base(sent[1]) - 999.5])
+
+
+def test_a_version_that_is_served_no_more_is_let_go(served: Local, store: FeatureStore) -> None:
+    bring_online(store, ("north", 30.0, 4.0))
+    reader = RequestReader(open_bundle(looking_up_bundle()).schema)
+    kept: list[weakref.ref[Any]] = [weakref.ref(reader), weakref.ref(reader.schema)]
+    served.loop.run(served.lookups.fill("lookups", reader, reader.check([asked()])))
+
+    del reader
+    gc.collect()
+
+    assert [one() for one in kept] == [None, None]
+
+
 def test_before_anything_is_online_every_lookup_has_its_default(
     served: Local, clock: Clock, store: FeatureStore
 ) -> None:
     before = served.predict(asked(), pipeline="lookups")
     bring_online(store, ("north", 30.0, 4.0))
     clock.now += STATE_SECONDS
-    served.predict(asked(), pipeline="lookups")  # has the state read again, and does not wait for it
+    served.predict(asked(), pipeline="lookups")  # has the store that was down looked at again, and does not wait
     after = served.predict(asked(), pipeline="lookups")
 
     assert before.status_code == 200
@@ -393,4 +481,4 @@ def test_requests_that_come_together_are_read_in_one_question(served: Local, sto
 
     added = [answer - base(asked()) for (answer,) in predictions]
     assert added == pytest.approx([34.0, 8.0 - 100.0, 34.0])  # the model adds 100 in the north
-    assert questions == [1, 2]  # the view's state, then both zones
+    assert questions == [2, 1]  # both zones, then the view's state
