@@ -16,13 +16,14 @@ import polars as pl
 
 from perennial.errors import DeclarationError, FeatureError
 from perennial.featurization.expressions import check_row_wise
-from perennial.schema import Column, Schema
+from perennial.schema import Column, Kind, Schema
 
 if TYPE_CHECKING:
     from perennial.labels.labelling import Label
 
 How = Literal["mean", "sum", "count", "min", "max", "std", "share"]
-ENTITY_KINDS = ("string", "int32", "int64")
+ENTITY_KINDS: tuple[Kind, ...] = ("string", "int32", "int64")
+"""Kinds of column that can name an entity: a float has no exact value, and a time is no thing."""
 LABEL = "label"
 """What `of` says to aggregate the pipeline's label."""
 ROWS = "rows"

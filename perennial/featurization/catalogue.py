@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from perennial.compliance import owner_of
 from perennial.featurization.aggregates import Aggregate
 from perennial.featurization.description import describe_aggregate
 
@@ -45,22 +46,12 @@ class Entry:
     personal: bool
     """Whether it is computed from personal data."""
     used_by: tuple[str, ...]
-    importance: float | None = None
-    """How much a model leans on it, where that was measured."""
-    cost: float | None = None
-    """Microseconds a row to compute, where that was measured."""
 
 
-def catalogue_of(
-    pipeline: Pipeline,
-    *,
-    importance: Mapping[str, float] | None = None,
-    cost: Mapping[str, float] | None = None,
-) -> tuple[Entry, ...]:
+def catalogue_of(pipeline: Pipeline) -> tuple[Entry, ...]:
     """One entry a feature, in the order in which the model sees them."""
     rolling = {aggregate.name: aggregate for aggregate in pipeline.checked_aggregates}
-    measured = (importance or {}, cost or {})
-    return tuple(_entry(pipeline, feature, rolling, *measured) for feature in pipeline.checked_features)
+    return tuple(_entry(pipeline, feature, rolling) for feature in pipeline.checked_features)
 
 
 def rows_of(entries: Iterable[Entry]) -> Iterator[dict[str, Any]]:
@@ -77,8 +68,6 @@ def rows_of(entries: Iterable[Entry]) -> Iterator[dict[str, Any]]:
             "default": entry.default,
             "personal": "yes" if entry.personal else None,
             "used by": ", ".join(entry.used_by),
-            "importance": entry.importance,
-            "µs a row": entry.cost,
         }
         for entry in entries
     ]
@@ -92,13 +81,7 @@ def page_of(pipelines: Iterable[Pipeline]) -> str:
     return TITLE + "".join(f"\n## {pipeline.name}\n\n{_markdown(pipeline)}\n" for pipeline in pipelines)
 
 
-def _entry(
-    pipeline: Pipeline,
-    feature: Feature,
-    rolling: Mapping[str, Aggregate],
-    importance: Mapping[str, float],
-    cost: Mapping[str, float],
-) -> Entry:
+def _entry(pipeline: Pipeline, feature: Feature, rolling: Mapping[str, Aggregate]) -> Entry:
     aggregate = rolling.get(feature.name)
     roots = feature.expression.meta.root_names()
     sources = tuple(dict.fromkeys(name for root in roots for name in _sources(root, rolling)))
@@ -107,14 +90,12 @@ def _entry(
         kind=feature.kind,
         definition=describe_aggregate(aggregate) if aggregate else shown(str(feature.expression)),
         version=_version(feature, [rolling[root] for root in roots if root in rolling]),
-        owner=pipeline.rules.feature_owners.get(feature.name, pipeline.owner),
+        owner=owner_of(pipeline, feature.name),
         sources=sources,
         window=aggregate.days if aggregate else None,
         default=aggregate.default if aggregate else None,
         personal=any(pipeline.schema.columns[name].pii for name in sources),
         used_by=tuple(candidate.name for candidate in pipeline.candidates if _sees(candidate, feature.name)),
-        importance=importance.get(feature.name),
-        cost=cost.get(feature.name),
     )
 
 

@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from perennial.errors import DeclarationError
-from perennial.featurization.aggregates import Aggregate, groups_of
+from perennial.featurization.aggregates import ENTITY_KINDS, Aggregate, groups_of
 from perennial.featurization.states import state_schema
 from perennial.schema import Kind
 
 if TYPE_CHECKING:
     from perennial.declaration import Pipeline
 
-ENTITY_KINDS: tuple[Kind, ...] = ("string", "int32", "int64")
-"""Kinds of column that can name an entity: a float has no exact value, and a time is no thing."""
 MOST_CHARACTERS = 40
 """Of a view's name; Postgres cuts a table's name at 63."""
 

@@ -58,10 +58,6 @@ class DelayCurve:
         known = [share for at, share in zip(self.ages, self.shares, strict=True) if at <= age]
         return known[-1] if known else 0.0
 
-    def age_at(self, share: float) -> timedelta | None:
-        """The age by which `share` of the outcomes is known; None when the curve does not reach it."""
-        return next((age for age, known in zip(self.ages, self.shares, strict=True) if known >= share), None)
-
 
 def delays(rows: pl.DataFrame, labels: pl.DataFrame, *, key: Sequence[str], as_of: datetime) -> pl.DataFrame:
     """Each row known before `as_of`: `partition`, `age` and whether its outcome was `known` by then.

@@ -194,13 +194,11 @@ class RequestReader:
         raise FieldError(what, index=index, field=field, found=_short(value), expected=expected, of=self._of)
 
 
-def instances_in(body: bytes) -> list[Any]:
-    """The instances of a JSON text, unchecked, with NaN and infinities as numbers. Raises BodyError."""
-    return list_in(body, "instances")
-
-
 def list_in(body: bytes, name: str) -> list[Any]:
-    """The list in the JSON text `{name: [...]}`; raises BodyError for any other text."""
+    """The list in the JSON text `{name: [...]}`, unchecked, with NaN and infinities as numbers.
+
+    Raises BodyError for any other text.
+    """
     shape = f'{{"{name}": [{{...}}]}}'
     try:
         content = json.loads(body)

@@ -124,9 +124,7 @@ def _vocabulary(comparison: Comparison) -> Iterator[Culprit]:
         if share < SEEN:
             continue
         item = panel.names[max(unseen, key=lambda p: panel.values[row, p])].item
-        level: Verdict = (
-            "block" if share >= REPLACED else "retrain" if share >= 0.05 and watched.feeds_model else "warn"
-        )
+        level: Verdict = "block" if share >= REPLACED else "retrain" if share >= NEW and watched.feeds_model else "warn"
         yield Culprit(
             family="vocabulary" if level == "block" else "mix", level=level, column=column,
             statistic=f"category {item}", found=share, expected=0.0, low=0.0, high=0.0, effect=share,
@@ -171,6 +169,6 @@ def _structure(single: Sequence[Culprit]) -> Iterator[Culprit]:
         if culprit.family != "relation":
             continue
         other = culprit.statistic.removeprefix("correlation ")
-        lost = abs(culprit.found) < abs(culprit.expected) and abs(culprit.effect) >= 0.25
+        lost = abs(culprit.found) < abs(culprit.expected) and abs(culprit.effect) >= LOST
         if lost and not {culprit.column, other} & moved:
             yield replace(culprit, family="structure", level="block")

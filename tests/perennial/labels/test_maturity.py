@@ -78,8 +78,6 @@ def test_the_curve_is_the_product_limit_estimate() -> None:
 
     assert list(curve.ages) == [days(1), days(3)]
     assert list(curve.shares) == pytest.approx([1 / 4, 1 - 3 / 4 * 1 / 2])
-    assert curve.age_at(0.6) == days(3)
-    assert curve.age_at(0.7) is None
     assert (curve.share(days(0.5)), curve.share(days(400))) == (0.0, curve.shares[-1])
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from perennial.bundle.bundle import open_bundle
 from perennial.errors import RequestError
-from perennial.prediction.request import BodyError, FieldError, RequestReader, instances_in
+from perennial.prediction.request import BodyError, FieldError, RequestReader, list_in
 from tests.bundles import an_instance, looking_up_bundle, small_bundle
 
 READER = RequestReader(open_bundle(small_bundle()).schema)
@@ -148,7 +148,7 @@ def test_decoding_and_checking_agree_on_every_instance(number: int, changes: dic
         except RequestError as error:
             return str(error)
 
-    assert outcome(READER.decode, body) == outcome(READER.check, instances_in(body))
+    assert outcome(READER.decode, body) == outcome(READER.check, list_in(body, "instances"))
 
 
 @given(st.binary(max_size=40) | st.recursive(VALUES, lambda v: st.lists(v) | st.dictionaries(st.text(), v)).map(_body))
