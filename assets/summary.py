@@ -46,11 +46,11 @@ def build_summary(pipeline: Pipeline) -> dg.AssetsDefinition:
     ) -> Iterator[dg.Output[None]]:
         run = RangeRun(context, pipeline, TABLE, check=CHECK)
         past = Past(tables, pipeline, run.keys[0])
-        quarantined = tables.records(pipeline, "quarantined")
+        quarantined = tables.history(pipeline, "quarantined")
         drawn = set(run.keys[-PICTURES:])
         for accepted, keys in run.work(tables, "accepted"):
             rows = tables.read(pipeline, "accepted", revisions_of(accepted, keys), pipeline.schema.names)
-            lost = {key: quarantined[key].rows for key in keys if key in quarantined}
+            lost = {key: _lost(quarantined.get(key, {}), accepted[key]) for key in keys}
 
             summaries = summarize_partitions(rows, pipeline, quarantined=lost)
             panel, verdicts = past.judge(summaries, keys, accepted)
@@ -64,7 +64,8 @@ def build_summary(pipeline: Pipeline) -> dg.AssetsDefinition:
                 for key in keys
             }
             records = tables.save(pipeline, TABLE, summaries, outcomes, at=clock.now())
-            past.add(summaries, records)
+            if not run.is_past:  # what follows is held against the newest of its neighbours
+                past.add(summaries, records)
 
             for key in keys:
                 _report(run, verdicts[key], panel, accepted[key], drawn)
@@ -112,6 +113,12 @@ class Past:
         kept = pl.col("partition").is_in(list(fit))
         self.summaries = pl.concat([self.summaries.filter(~kept), summaries.filter(kept)])
         self.hashes |= fit
+
+
+def _lost(quarantined: Mapping[int, PartitionRecord], accepted: PartitionRecord) -> int:
+    """How many landed rows of the same revision were not accepted."""
+    record = quarantined.get(accepted.revision)
+    return record.rows if record else 0
 
 
 def _report(run: RangeRun, judgement: Judgement, panel: Panel, accepted: PartitionRecord, drawn: set[str]) -> None:
