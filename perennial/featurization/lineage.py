@@ -1,7 +1,7 @@
 """Lineage of aggregates: which other partitions a window and a row see, and when they stand in the way.
 
-A partition that never landed or is blocked is not known: windows leave it out. One that only has to be
-made again stands in the way, so that nothing is computed from half of what is there.
+A partition that never landed or of which nothing was accepted is not known: windows leave it out. One that
+only has to be made again stands in the way, so that nothing is computed from half of what is there.
 """
 
 from __future__ import annotations
@@ -20,16 +20,22 @@ ABSENT = ""
 
 
 def in_window(standing: Standing, key: str, revision: int) -> dict[str, str]:  # noqa: ARG001 - all revisions see the same
-    """The partials in the windows of the ends of `key` and of the partition before it: content hashes by revision."""
+    """The partials in the windows of the ends of `key` and of the partition before it: content hashes by revision.
+
+    A revision that was refused changes nothing where another was accepted: that one holds until the next.
+    """
     pipeline = standing.pipeline
     if not pipeline.checked_aggregates:
         return {}
     until = following_known_at(pipeline.time, key)
     found: dict[str, str] = {}
     for source in sources_of(standing, key):
-        for number, landed in sorted(standing.history("landed").get(source, {}).items()):
-            if landed.known_at is None or until is None or landed.known_at < until:
-                found[f"{source}/{number}"] = _seen(standing, "partials", source, number)
+        seen = {
+            f"{source}/{number}": _seen(standing, "partials", source, number)
+            for number, landed in sorted(standing.history("landed").get(source, {}).items())
+            if landed.known_at is None or until is None or landed.known_at < until
+        }
+        found |= {name: hashed for name, hashed in seen.items() if hashed or not any(seen.values())}
     return found
 
 

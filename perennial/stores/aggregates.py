@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 import polars as pl
@@ -12,6 +12,7 @@ from perennial.featurization.lineage import sources_of
 from perennial.featurization.partials import partial_schema
 from perennial.featurization.point_in_time import join_point_in_time, visible_keys
 from perennial.featurization.states import previous_key, state_rows, state_schema, states_of
+from perennial.graph.lineage import Standing
 from perennial.graph.records import PartitionRecord
 from perennial.stores.tables import Tables
 
@@ -26,10 +27,9 @@ def compute_states(tables: Tables, pipeline: Pipeline, keys: Iterable[str]) -> p
     ends = {*wanted, *filter(None, (previous_key(pipeline, key) for key in wanted))}
     sources = sorted({source for key in wanted for source in sources_of(standing, key)})
     landed = tables.history(pipeline, "landed")
-    arrivals = {
-        source: [record.known_at for record in landed.get(source, {}).values() if record.known_at] for source in sources
-    }
-    partials = _partials(tables, pipeline, sources)
+    revisions = {source: _standing(landed, standing, source) for source in sources}
+    arrivals = {source: [one.known_at for one in found.values() if one.known_at] for source, found in revisions.items()}
+    partials = _partials(tables, pipeline, revisions)
     states = states_of(pipeline, ends, arrivals)
     return state_rows(partials, pipeline, states).filter(pl.col("partition").is_in(wanted))
 
@@ -52,14 +52,21 @@ def read_states(tables: Tables, pipeline: Pipeline, keys: Iterable[str]) -> pl.D
     return tables.read(pipeline, "aggregates", found).select(blank.columns) if found else blank
 
 
-def _partials(tables: Tables, pipeline: Pipeline, sources: Iterable[str]) -> pl.DataFrame:
-    """The partials of every revision of `sources` that stands, each with the time from and until which it holds."""
-    standing, landed = tables.standing(pipeline), tables.history(pipeline, "landed")
+def _standing(
+    histories: Mapping[str, Mapping[int, PartitionRecord]], standing: Standing, source: str
+) -> dict[int, PartitionRecord]:
+    """The revisions of partition `source` that count: one that was refused leaves the one before it standing."""
+    landed = histories.get(source, {})
+    return {n: record for n, record in landed.items() if not standing.problem_with("partials", source, n)}
+
+
+def _partials(
+    tables: Tables, pipeline: Pipeline, revisions: Mapping[str, Mapping[int, PartitionRecord]]
+) -> pl.DataFrame:
+    """The partials of the `revisions` of each partition, with the time from and until which each holds."""
     layers: list[dict[str, tuple[int, datetime, datetime | None]]] = []
-    for source in sources:
-        spans = _spans(landed.get(source, {}))
-        standing_spans = [span for span in spans if not standing.problem_with("partials", source, span[0])]
-        for layer, span in enumerate(standing_spans):
+    for source, standing in revisions.items():
+        for layer, span in enumerate(_spans(standing)):
             layers += [{}] if layer == len(layers) else []
             layers[layer][source] = span
     blank = pl.DataFrame(schema=dict(partial_schema(pipeline)) | {"since": _UTC, "until": _UTC})
@@ -76,7 +83,7 @@ def _layer(tables: Tables, pipeline: Pipeline, spans: dict[str, tuple[int, datet
     )
 
 
-def _spans(revisions: dict[int, PartitionRecord]) -> list[tuple[int, datetime, datetime | None]]:
+def _spans(revisions: Mapping[int, PartitionRecord]) -> list[tuple[int, datetime, datetime | None]]:
     """Each revision with the time from and until which it is the last one known; one without a time always was."""
     known = {number: record.known_at or _ALWAYS for number, record in sorted(revisions.items())}
     return [

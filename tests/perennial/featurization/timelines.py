@@ -82,6 +82,11 @@ Timeline = dict[str, list[Revision]]
 """The revisions of each partition, oldest first."""
 
 
+def accepted(revisions: list[Revision]) -> list[Revision]:
+    """Those that count: one that was blocked leaves the one before it standing."""
+    return [revision for revision in revisions if revision.rows is not None]
+
+
 def frame_of(pipeline: Pipeline, key: str, rows: tuple[Row, ...]) -> pl.DataFrame:
     """The rows as table `accepted` holds them."""
 
@@ -106,8 +111,9 @@ def partials_of(pipeline: Pipeline, timeline: Timeline) -> pl.DataFrame:
     """The partials of every revision, each with the time from and until which it holds."""
     utc = pl.Datetime("us", "UTC")
     found = [pl.DataFrame(schema=dict(partial_schema(pipeline)) | {"since": utc, "until": utc})]
-    for key, revisions in timeline.items():
-        for revision, following in zip(revisions, [*revisions[1:], None], strict=True):
+    for key, delivered in timeline.items():
+        revisions = accepted(delivered)
+        for revision, following in zip(revisions, [*revisions, None][1:], strict=True):
             if revision.rows is not None:
                 partials = partial_rows(frame_of(pipeline, key, revision.rows), pipeline)
                 until = following.known_at if following else None
@@ -119,7 +125,7 @@ def partials_of(pipeline: Pipeline, timeline: Timeline) -> pl.DataFrame:
 
 def built(pipeline: Pipeline, timeline: Timeline, keys: list[str]) -> pl.DataFrame:
     """Table `aggregates` of the partitions `keys`, computed in one go."""
-    arrivals = {key: [revision.known_at for revision in revisions] for key, revisions in timeline.items()}
+    arrivals = {key: [revision.known_at for revision in accepted(revisions)] for key, revisions in timeline.items()}
     with_lead = {*keys, *filter(None, (previous_key(pipeline, key) for key in keys))}
     states = states_of(pipeline, with_lead, arrivals)
     return state_rows(partials_of(pipeline, timeline), pipeline, states).filter(pl.col("partition").is_in(keys))
@@ -162,7 +168,7 @@ def _state_at(pipeline: Pipeline, timeline: Timeline, key: str, at: datetime) ->
     for source, revisions in timeline.items():
         window = calendar.window(source)
         if window.end + calendar.known_after > first and window.start < calendar.window(key).end:
-            for revision in revisions:
+            for revision in accepted(revisions):
                 if state < revision.known_at <= at:
                     state = revision.known_at
     return state
@@ -171,9 +177,9 @@ def _state_at(pipeline: Pipeline, timeline: Timeline, key: str, at: datetime) ->
 def _rows_known(timeline: Timeline, at: datetime) -> list[Row]:
     found: list[Row] = []
     for revisions in timeline.values():
-        known = [revision for revision in revisions if revision.known_at <= at]
-        if known and known[-1].rows is not None:
-            found += [row for row in known[-1].rows if row.known_at <= at]
+        known = [revision for revision in accepted(revisions) if revision.known_at <= at]
+        if known:
+            found += [row for row in known[-1].rows or () if row.known_at <= at]
     return found
 
 
