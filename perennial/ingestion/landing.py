@@ -37,6 +37,8 @@ class Arrival:
     """What people should know of it, such as keys that a lookup lacks."""
     lookups: Mapping[str, str] = field(default_factory=dict)
     """The sha256 of the newest version of each lookup that its rows were joined with."""
+    received: pl.Series | None = None
+    """When each row was received, where its source says so: before that nobody could know it."""
 
     @property
     def is_large(self) -> bool:
@@ -81,11 +83,14 @@ def land(pipeline: Pipeline, arrival: Arrival) -> LandedPartition:
     """
     key = arrival.partition
     cast = land_rows(pipeline, key, arrival.frame, is_text=arrival.is_text)
+    frame = cast.frame
+    if arrival.received is not None:
+        frame = frame.with_columns(pl.max_horizontal("known_at", arrival.received).alias("known_at"))
     return LandedPartition(
         partition=key,
-        frame=cast.frame,
+        frame=frame,
         notes=(*arrival.notes, *cast.notes),
-        provenance=provenance(pipeline, arrival, rows=cast.frame.height),
+        provenance=provenance(pipeline, arrival, rows=frame.height),
         known_at=pipeline.time.known_at(key),
     )
 

@@ -111,6 +111,16 @@ def intake_of(pipeline: Pipeline) -> Intake:
     return Intake(pipeline=pipeline.name, schema=schema, start=pipeline.time.start, end=pipeline.time.end)
 
 
+def received_of(events: Iterable[tuple[Mapping[str, Any], datetime]], intake: Intake) -> pl.Series:
+    """When each row of `frame_of` was received: its last event, or the first of those that say the same."""
+    latest: dict[tuple[Any, ...], tuple[Mapping[str, Any], datetime]] = {}
+    for event, at in events:
+        key = tuple(event.get(name) for name in intake.schema.key)
+        if key not in latest or latest[key][0] != event:
+            latest[key] = event, at
+    return pl.Series("received", [at for _, at in latest.values()], dtype=pl.Datetime("us", "UTC"))
+
+
 def frame_of(events: Iterable[Mapping[str, Any]], intake: Intake) -> pl.DataFrame:
     """Events, oldest first, as rows in the source's names: of those with one key the last, at the first one's place.
 

@@ -25,7 +25,7 @@ from perennial.content import content_hash
 from perennial.declaration import Pipeline
 from perennial.errors import SourceUnreachable
 from perennial.ingestion.landing import Arrival
-from perennial.ingestion.pushed import Intake, frame_of, intake_of
+from perennial.ingestion.pushed import Intake, frame_of, intake_of, received_of
 from perennial.prediction.request import Row
 from perennial.sources import Pushed
 from perennial.stores.segments import SegmentWriter, segments_in, whole_lines
@@ -89,7 +89,8 @@ class PushedEvents:
         where = f"{pipeline.name} {partition}"
         signature = _signature(folder)
         batches = _batches(folder)
-        events = [event for batch in batches for event in batch.events]
+        received = [(event, batch.at) for batch in batches for event in batch.events]
+        events = [event for event, _ in received]
         if not events:
             error = SourceUnreachable(
                 "no event was pushed", where=where, found=f"nothing in {folder}", expected="events"
@@ -105,6 +106,7 @@ class PushedEvents:
             size=sum(path.stat().st_size for path in segments_in(folder)),
             signature=signature or "",
             fetched_at=fetched_at,
+            received=received_of(received, intake_of(pipeline)),
         )
 
     def signatures(self, pipeline: Pipeline, partitions: Sequence[str]) -> dict[str, str]:

@@ -7,13 +7,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
+from perennial import Late
 from perennial.errors import SourceUnreachable
+from perennial.ingestion.landing import land
 from perennial.ingestion.pushed import intake_of
 from perennial.stores import pushed
 from perennial.stores.pushed import EventLog, PushedEvents, batch_id, find_intake, known_intakes, publish, publish_all
 from perennial.stores.segments import segments_in
+from perennial.validation.verdicts import split_rows
 from pipelines.delivery_eta import delivery_eta
 from tests.pushes import an_event, pushed_pipeline
 
@@ -95,6 +99,23 @@ def test_few_segments_stay_open_however_many_hours_events_belong_to(
 
     assert len(log._writers) == 3
     assert sum(len(riders(tmp_path, f"2024-01-01T{hour:02d}")) for hour in range(20)) == 40
+
+
+def test_an_event_is_known_when_it_was_received_and_not_before(tmp_path: Path) -> None:
+    pipeline = pushed_pipeline(late=Late(accept_for=timedelta(hours=1)))
+    end = pipeline.time.known_at(HOUR)
+    log = EventLog(root=tmp_path)
+    keep(log, an_event(0), an_event(1), at=end - timedelta(minutes=5))
+    keep(log, an_event(1), an_event(2), at=end + timedelta(minutes=30))
+    keep(log, an_event(0, riders=2), an_event(3), at=end + timedelta(hours=30))
+
+    landed = land(pipeline, PushedEvents(tmp_path).read(pipeline, HOUR, fetched_at=end + timedelta(hours=48)))
+
+    late = {"ride-0": 30.0, "ride-1": 0.0, "ride-2": 0.5, "ride-3": 30.0}
+    known = landed.frame.select("ride", (pl.col("known_at") - end).dt.total_minutes() / 60)
+    assert dict(known.rows()) == late
+    split = split_rows(landed.frame, pipeline.judged, pipeline.time)
+    assert split.accepted["ride"].to_list() == ["ride-1", "ride-2"]
 
 
 def test_an_hour_without_events_cannot_be_read(tmp_path: Path) -> None:
