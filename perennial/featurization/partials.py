@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 WHEN = ("day", "known_at")
 
 
+OUTCOME_KNOWN, KNOWN_IN_TIME = "outcome known at", "outcome known in time"
+"""Working columns; a value may be named `late`, never like a sentence."""
+
+
 def partial_rows(accepted: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
     """The partials of `accepted` rows: partition, `by`, the entity, `day`, `known_at`, and sums of each value.
 
@@ -40,9 +44,9 @@ def partial_rows(accepted: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
         *entity_columns(aggregates),
         pl.col("event_time").dt.convert_time_zone(pipeline.time.timezone).dt.date().alias("day"),
         on_time.alias("known_at"),
-        label_known_at(pipeline).alias("_late"),
+        label_known_at(pipeline).alias(OUTCOME_KNOWN),
         *_values(aggregates),
-    ).with_columns((pl.col("_late") <= pl.col("known_at")).fill_null(value=False).alias("_on_time"))
+    ).with_columns((pl.col(OUTCOME_KNOWN) <= pl.col("known_at")).fill_null(value=False).alias(KNOWN_IN_TIME))
     largest = _largest(rows, aggregates, where=pipeline.name)
     parts = [_grouped(rows, group, members, largest) for group, members in groups_of(aggregates).items()]
     return _complete(pl.concat(parts, how="diagonal_relaxed"), pipeline)
@@ -135,12 +139,12 @@ def _grouped(
     keys = ["partition", *by, *WHEN]
     late = {f"_{member.value}" for member in members if member.late}
     early = {f"_{member.value}" for member in members if not member.late}
-    masked = known.with_columns(pl.when("_on_time").then(pl.col(name)).alias(name) for name in sorted(late))
+    masked = known.with_columns(pl.when(KNOWN_IN_TIME).then(pl.col(name)).alias(name) for name in sorted(late))
     parts = [_summed(masked, keys, members, largest)]
-    behind = known.filter(~pl.col("_on_time") & pl.col("_late").is_not_null()) if late else known.clear()
+    behind = known.filter(~pl.col(KNOWN_IN_TIME) & pl.col(OUTCOME_KNOWN).is_not_null()) if late else known.clear()
     if behind.height:
         behind = behind.with_columns(
-            pl.col("_late").alias("known_at"), *(pl.lit(None, pl.Float64).alias(name) for name in sorted(early))
+            pl.col(OUTCOME_KNOWN).alias("known_at"), *(pl.lit(None, pl.Float64).alias(name) for name in sorted(early))
         )
         parts.append(_summed(behind, keys, members, largest))
     found = pl.concat(parts)

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assets.range_run import MAX_PARTITIONS, MAX_ROWS, batches_of
+from perennial.content import content_hash
 from perennial.graph.stages import DATA
 from resources.runs import RunResult
 from tests.assets.house import House, copy_of, open_house, simulate_days
@@ -239,7 +240,9 @@ def test_a_file_that_goes_bad_keeps_its_rows_and_closes_the_way_to_them(clean: P
         result = house.run("landed", keys="2024-01-02")
 
         assert [error.kind for error in result.errors] == ["PartitionBlocked"]
+        before = hashes["landed"].pop("2024-01-02")
         assert house.hashes(ROWS) == hashes
+        assert content_hash(house.tables.read(house.pipeline, "landed", {"2024-01-02": 1})) == before
         (refused,) = house.run("accepted", "quarantined", keys="2024-01-02").errors
         assert "landed is blocked" in refused.message
 
