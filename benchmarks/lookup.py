@@ -77,14 +77,15 @@ def _bring_online(store: FeatureStore, pipeline: Any, bundle: Bundle) -> float:
     (view,) = feature_views(pipeline)
     known = bundle.golden.get_column("restaurant").unique(maintain_order=True).to_list()
     names = (known + [f"restaurant {number}" for number in range(ENTITIES)])[:ENTITIES]
-    at = pipeline.time.known_at("2024-01-12")
+    day = str(bundle.golden.get_column(pipeline.time.event_time).dt.date().min())
+    at = pipeline.time.window(day).start  # a value that is known later than the request happened is not looked up
     states = pl.DataFrame({"restaurant": names}).with_columns(
         *(pl.lit(float(n), pl.Float32).alias(name) for n, name in enumerate(view.features)), known_at=pl.lit(at)
     )
     with store.feast([view]):
         pass  # Feast is imported and the tables are made
     began = time.perf_counter()
-    store.materialize(view, states, Moment(partition="2024-01-12", known_at=at), at=datetime.now(UTC))
+    store.materialize(view, states, Moment(partition=day, known_at=at), at=datetime.now(UTC))
     return time.perf_counter() - began
 
 

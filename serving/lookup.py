@@ -104,7 +104,7 @@ class Lookups:
         self._metrics = metrics
         self._clock = clock
         self._known: dict[str, Known] = {}
-        self._reading: dict[str, asyncio.Task[None]] = {}
+        self._reading: dict[str, asyncio.Task[bool]] = {}
         self._seen: dict[Trouble, tuple[float, str]] = {}
         self._planned: WeakKeyDictionary[RequestReader, tuple[ViewPlan, ...]] = WeakKeyDictionary()
 
@@ -170,8 +170,7 @@ class Lookups:
         except OnlineStoreDown as error:
             self._note(pipeline, known, error)
             return nothing
-        await self._read_states(pipeline, known, views)
-        return found if known.down is None else nothing
+        return found if await self._read_states(pipeline, known, views) else nothing
 
     def _settle(self, asked: Asked, plan: ViewPlan, wanted: Mapping[int, bytes | None], found: Rows | None) -> None:
         """Fill in what was `found` for each instance, or the default and why."""
@@ -212,14 +211,15 @@ class Lookups:
             self._reading[pipeline] = task
             task.add_done_callback(lambda _: self._reading.pop(pipeline, None))
 
-    async def _read_states(self, pipeline: str, known: Known, views: frozenset[str]) -> None:
+    async def _read_states(self, pipeline: str, known: Known, views: frozenset[str]) -> bool:
+        """Read what is online of `views`; False when the store does not answer."""
         try:
             if self._reader is None:
                 raise OnlineStoreDown("there is none while a single bundle is served", where="online store")
             known.states = await read_states(self._reader, pipeline, sorted(views))
         except OnlineStoreDown as error:
             self._note(pipeline, known, error)
-            return
+            return False
         finally:
             known.read_at = self._clock()
         if known.down is not None:
@@ -229,6 +229,7 @@ class Lookups:
         for view, state in known.states.items():
             if state.known_at is not None:
                 self._metrics.online_known_at.labels(pipeline, view).set(state.known_at.timestamp())
+        return True
 
     def _note(self, pipeline: str, known: Known, error: OnlineStoreDown) -> None:
         """Remember that the store is down, and say so once."""
