@@ -90,6 +90,7 @@ hotel_cancellation = Pipeline(
         *map(col, choices), col("agent"), col("company"),
         col("is_repeated_guest"), col("previous_cancellations"), col("previous_bookings_not_canceled"),
     ],
+    # The mean is of the outcomes that came first, mostly cancellations: right in time, and higher than the whole truth.
     # Not by `country`, which is told at check-in. How much an agent books lately made the trees worse on later months.
     aggregates=[Rolling(by="agent", of="label", how="mean", days=180)],
     seasons=Seasons(ignore=(  # filled in later, or hardly ever

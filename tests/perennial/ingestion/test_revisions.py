@@ -228,3 +228,20 @@ def test_rows_that_say_themselves_since_when_they_are_known_keep_that() -> None:
     landed = land(told, arrival)
 
     assert landed.frame["known_at"].to_list() == [since.replace(tzinfo=UTC), END]
+
+
+def test_a_row_that_says_it_was_known_before_it_happened_is_quarantined() -> None:
+    told = replace(
+        SHOP,
+        time=replace(SHOP.time, row_known_at="told_at"),
+        schema=Schema({**SHOP.schema.columns, "told_at": Column("datetime")}),
+    )
+    at = datetime(2024, 3, 1, 12)
+    times = [at - timedelta(microseconds=1), at, at + timedelta(hours=1)]
+    frame = pl.DataFrame({"sale": [1, 2, 3], "sold_at": [at] * 3, "price": [1.0] * 3, "told_at": times})
+    arrival = Arrival(partition=DAY, rows=frame, uri="", sha256="", size=1, signature="", fetched_at=END)
+
+    split = split_rows(land(told, arrival).frame, told.judged, told.time)
+
+    assert split.accepted["sale"].to_list() == [2, 3]
+    assert split.quarantined.select("sale", "reason").rows() == [(1, "known_at not before event_time")]

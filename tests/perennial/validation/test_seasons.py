@@ -25,6 +25,7 @@ BROKEN = {
     "stuck": ("stuck", "distance_km", today(pl.lit(2.5).alias("distance_km"))),
     "twice": ("uniqueness", "", pl.concat([today(), today()])),
     "half": ("volume", "", today().gather_every(3)),
+    "tenfold": ("volume", "", pl.concat(today(pl.col("order_id") + f"-{n}") for n in range(10))),
     "clock": ("clock", "", today(*(pl.col(name) - timedelta(hours=2) for name in times))),
     "no evening": ("coverage", "", today().filter(~pl.col("ordered_at").dt.hour().is_between(18, 19))),
     "swapped": ("columns", "distance_km", today(
