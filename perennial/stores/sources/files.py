@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from perennial.stores.sources.content import Content, NoRoom
 from perennial.stores.sources.formats import Rows, read_rows
 from perennial.stores.sources.split import Split, WholeFile, open_split
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
 WHOLE = ""
 """Key of the one file that holds every partition."""
 
@@ -130,14 +132,17 @@ class FileReader:
 
     @contextmanager
     def _room(self, where: str) -> Iterator[None]:
-        """A disk that takes no copy, as an error of the source."""
+        """A copy that cannot be made, as an error of the source."""
         try:
             yield
         except (NoRoom, OSError) as error:
+            cause = error.__cause__ if isinstance(error, NoRoom) else error
+            full = isinstance(cause, OSError) and cause.errno in FULL
+            advice = "free some disk" if full else "look at the rights of that path"
             raise SourceUnreachable(
                 "the source's file cannot be copied",
                 where=where,
                 found=str(error),
                 expected="room for it under PERENNIAL_HOME",
-                hint="free some disk; what had landed stays as it was",
+                hint=f"{advice}; what had landed stays as it was",
             ) from error

@@ -48,7 +48,11 @@ class SqlReader:
                     found=f"none in {_named(self.source)}",
                     expected="rows whose event time lies in it",
                 )
-            rows = cut.rows(connection, partition)
+            try:
+                rows = cut.rows(connection, partition)
+            except SourceError as error:
+                error.signature = seen[partition]
+                raise
         content = content_hash(rows)
         return Arrival(
             partition=partition,
@@ -108,6 +112,7 @@ class _Cut:
 
     def __init__(self, pipeline: Pipeline, source: Sql, dialect: sa.Dialect, *, where: str) -> None:
         quote = dialect.identifier_preparer.quote
+        self.where = where
         self.calendar: Calendar = pipeline.time
         self.zone = ZoneInfo(pipeline.time.timezone)
         self.postgres = dialect.name == "postgresql"
@@ -151,7 +156,10 @@ class _Cut:
         with connection.execute(query, {"start": start, "end": end}, execution_options=streamed) as result:
             names = list(result.keys())
             chunks = [_frame(names, chunk, self.zone) for chunk in result.partitions(CHUNK)]
-        return pl.concat(chunks, how="vertical_relaxed") if chunks else pl.DataFrame(schema=names)
+        try:
+            return pl.concat(chunks, how="vertical_relaxed") if chunks else pl.DataFrame(schema=names)
+        except pl.exceptions.PolarsError as error:
+            raise _of_several_types(chunks, where=self.where) from error
 
     def _bucket(self, edges: int) -> str:
         """The number of the edges at or before a row's event time, null where it has none."""
@@ -199,6 +207,24 @@ def _frame(names: Sequence[str], rows: Sequence[Any], zone: tzinfo) -> pl.DataFr
         values = [_plain(row[number], zone) for row in rows]
         columns[name] = pl.Series(name, values, strict=False)
     return pl.DataFrame(columns)
+
+
+def _of_several_types(chunks: Sequence[pl.DataFrame], *, where: str) -> SourceError:
+    """What to raise for chunks that make no one table: the first column whose types have nothing in common."""
+    for name in chunks[0].columns:
+        series = [chunk.select(name) for chunk in chunks]
+        try:
+            pl.concat(series, how="vertical_relaxed")
+        except pl.exceptions.PolarsError:
+            types = ", ".join(sorted({str(one.dtypes[0]) for one in series}))
+            return SourceError(
+                f"column {name!r} holds values of several types",
+                where=where,
+                found=types,
+                expected="one type",
+                hint="cast it in the query: Sql('SELECT CAST(... AS REAL) ...')",
+            )
+    return SourceError("the rows make no one table", where=where, expected="equal columns in every row")
 
 
 def _plain(value: Any, zone: tzinfo) -> Any:

@@ -10,12 +10,13 @@ import fcntl
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 
@@ -23,6 +24,7 @@ from perennial.errors import SourceError, SourceUnreachable
 from perennial.stores.sources.addresses import file_name, public_address
 from perennial.stores.sources.content import Content, adopt
 
+T = TypeVar("T")
 ABSENT = (403, 404, 410)
 """Object stores that may not be listed answer 403 where nothing is."""
 PASSING = (408, 425, 429, 500, 502, 503, 504)
@@ -112,25 +114,25 @@ class Web:
         )
 
     def _look(self, client: httpx.Client, location: str, *, where: str) -> Seen | None:
-        for tried in self._tries(location, where=where):
-            with tried:
-                answer = client.head(location)
-                if answer.status_code in ABSENT:
-                    return None
-                if answer.status_code in (405, 501):  # no HEAD here: the first bytes of a GET say the same
-                    with client.stream("GET", location) as answer:
-                        return self._judge(answer, location, where=where)
-                return self._judge(answer, location, where=where)
-        raise AssertionError("the last try raises")
+        def look() -> Seen | None:
+            answer = client.head(location)
+            if answer.status_code in ABSENT:
+                return None
+            if answer.status_code in (405, 501):  # no HEAD here: the first bytes of a GET say the same
+                with client.stream("GET", location) as answer:
+                    return self._judge(answer, location, where=where)
+            return self._judge(answer, location, where=where)
+
+        return self._try(look, location, where=where)
 
     def _download(self, client: httpx.Client, location: str, part: Path, *, where: str) -> Seen:
-        for tried in self._tries(location, where=where, part=part):
-            with tried:
-                before, have = _kept(part)
-                headers = {"range": f"bytes={have}-", "if-range": before.validator or ""} if have else {}
-                with client.stream("GET", location, headers=headers) as answer:
-                    return self._receive(answer, location, part, before, have, where=where)
-        raise AssertionError("the last try raises")
+        def download() -> Seen:
+            before, have = _kept(part)
+            headers = {"range": f"bytes={have}-", "if-range": before.validator or ""} if have else {}
+            with client.stream("GET", location, headers=headers) as answer:
+                return self._receive(answer, location, part, before, have, where=where)
+
+        return self._try(download, location, where=where, part=part)
 
     def _receive(
         self, answer: httpx.Response, location: str, part: Path, before: Seen, have: int, *, where: str
@@ -177,15 +179,16 @@ class Web:
             length=int(length) if length.isdigit() else None,
         )
 
-    def _tries(self, location: str, *, where: str, part: Path | None = None) -> Iterator[_Try]:
-        """Tries until one ends well; progress of `part` gives the full number again."""
+    def _try(self, attempt: Callable[[], T], location: str, *, where: str, part: Path | None = None) -> T:
+        """What the first `attempt` that ends well gives; progress of `part` gives the full number again."""
         fruitless, had = 0, _size(part)
         most = self.patience.tries if part else self.patience.looks
         while True:
-            tried = _Try()
-            yield tried
-            if tried.problem is None:
-                return
+            try:
+                return attempt()
+            except (httpx.TransportError, _Broken) as error:
+                kind = type(error).__name__.lstrip("_")
+                problem = f"{kind}: {error}" if str(error) else kind
             now = _size(part)
             fruitless = 0 if now > had else fruitless + 1
             had = now
@@ -193,28 +196,13 @@ class Web:
                 raise SourceUnreachable(
                     "the source cannot be reached",
                     where=where,
-                    found=f"{tried.problem}, {fruitless} times in a row, at {public_address(location)}",
+                    found=f"{problem}, {fruitless} times in a row, at {public_address(location)}",
                     expected="an answer",
                     hint=f"look at the network; what has come is kept, and the next attempt goes on; "
                     f"or set {self.setting} to a folder that holds the files",
                 )
             pause = self.patience.first_wait * 2 ** min(fruitless, 10)
             self.wait(min(pause, self.patience.longest_wait).total_seconds())
-
-
-class _Try:
-    """One try: what another one may mend is kept, not raised."""
-
-    problem: str | None = None
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if isinstance(error, httpx.TransportError | _Broken):
-            self.problem = f"{type(error).__name__.lstrip('_')}: {error}" if str(error) else type(error).__name__
-            return True
-        return False
 
 
 def _kept(part: Path) -> tuple[Seen, int]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import random
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import polars as pl
 import pytest
@@ -199,6 +202,23 @@ def test_a_file_that_is_replaced_while_it_is_read_keeps_the_signature_of_what_wa
     replacing.join()
 
     assert [(found, size) for found, size in judged if not str(found).startswith(f"{size} bytes ")] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"), [(errno.ENOSPC, "free some disk"), (errno.EDQUOT, "free some disk"), (errno.EACCES, "rights")]
+)
+def test_a_copy_that_cannot_be_made_says_what_to_do_about_it(
+    sources: Sources, monkeypatch: pytest.MonkeyPatch, code: int, hint: str
+) -> None:
+    def full(*_args: object, **_kwargs: object) -> NoReturn:
+        raise OSError(code, os.strerror(code))
+
+    sources.path(delivery_eta, "2024-01-05").write_bytes(b"x" * 100)
+    monkeypatch.setattr("perennial.stores.sources.content.IN_MEMORY", 10)
+    monkeypatch.setattr("perennial.stores.sources.content.tempfile.mkstemp", full)
+
+    with pytest.raises(SourceUnreachable, match=f"cannot be copied, found {os.strerror(code)}.*{hint}"):
+        sources.read(delivery_eta, "2024-01-05", fetched_at=AT)
 
 
 def test_a_source_without_its_folder_is_no_source_without_files(sources: Sources, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from perennial.stores.sources import Sources, sql
 from tests.perennial.stores.sources.placing import placed
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
+NOON = datetime(2024, 1, 1, 12)
 DAYS = ["2024-01-01", "2024-01-02", "2024-01-03"]
 
 PIPELINE = Pipeline(
@@ -169,6 +170,23 @@ def test_a_partition_without_rows_and_a_wrong_query_are_errors_of_the_source(dat
     database.run(f"DROP TABLE {database.table}")
     with pytest.raises(SourceUnreachable, match=r"the database cannot be read, found .*rides"):
         database.signatures()
+
+
+def test_a_column_of_several_types_is_one_error_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql, "CHUNK", 1)
+    monkeypatch.setattr(sql, "_plain", lambda value, _zone: {"free": NOON.time(), 1.5: True}.get(value, value))
+    file = tmp_path / "rides.db"
+    engine = sa.create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE rides (id, started_at, fare, changed)")
+        for ride, fare in (("1", "1.5"), ("2", "'free'")):
+            connection.exec_driver_sql(f"INSERT INTO rides VALUES ({ride}, '2024-01-01 12:00:00', {fare}, 1)")  # noqa: S608
+    cut = sql._Cut(PIPELINE, Sql("rides", url="", changed="changed"), engine.dialect, where="here")
+
+    mixed = r"here: column 'fare' holds values of several types, found Boolean, Time"
+    with engine.connect() as connection, pytest.raises(SourceError, match=mixed):
+        cut.rows(connection, "2024-01-01")
+    engine.dispose()
 
 
 def test_a_database_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
