@@ -20,6 +20,7 @@ from perennial import (
     Label,
     Linear,
     NeuralNet,
+    Rolling,
     Slice,
     col,
 )
@@ -39,6 +40,7 @@ LATE = delivery_eta.label.value > 30
 delivery_late = replace(
     delivery_eta,
     name="delivery_late",
+    aggregates=[Rolling(by="restaurant", of="label", how="share", days=28, default=0.5)],
     objective=BinaryClassification(
         goal=0.5, positive="late", error_cost=DecisionCost(false_positive=1.0, false_negative=3.0, unit="calls")
     ),
@@ -54,7 +56,7 @@ def late(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     root = tmp_path_factory.mktemp("late") / "home"
     simulate_days(root, FIRST, LAST)
     with open_house(root, pipeline=delivery_late) as house:
-        landed = house.run(*ROWS, keys=(FIRST, LAST))
+        landed = house.run(*ROWS, "summary", keys=(FIRST, LAST))
         assert landed.success, landed.errors
         released = house.run(*training_assets(delivery_late), keys=LAST)
         assert released.success, released.errors
