@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -45,16 +46,14 @@ def collect_training_set(tables: Tables, pipeline: Pipeline, as_of: str, *, matu
     """
     keys = window_keys(tables, pipeline, as_of) if mature else split_keys(pipeline, as_of)
     instant = pipeline.time.known_at(as_of)
-    records = _checked_records(tables, pipeline, keys, instant)
-    revisions = {key: record.revision for key, record in records["features"].items()}
-    refuse_unfit(tables, pipeline, revisions)
-    training_set = build_training_set(
-        pipeline,
-        features=tables.read(pipeline, "features", revisions),
-        labels=tables.read(pipeline, "labels", revisions),
-        keys=keys,
-        as_of=instant,
-    )
+    with ExitStack() as stack:  # what is recorded is what is read: nobody writes between the two
+        for name in ("features", "labels"):
+            stack.enter_context(tables.operations.holding(pipeline.table(name)))
+        records = _checked_records(tables, pipeline, keys, instant)
+        revisions = {key: record.revision for key, record in records["features"].items()}
+        refuse_unfit(tables, pipeline, revisions)
+        features, labels = (tables.read(pipeline, name, revisions) for name in ("features", "labels"))
+    training_set = build_training_set(pipeline, features=features, labels=labels, keys=keys, as_of=instant)
     versions = {name: max(record.table_version or 0 for record in by_key.values()) for name, by_key in records.items()}
     return Collected(
         keys=keys,

@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import polars as pl
 import pytest
@@ -14,6 +16,7 @@ from perennial import Files, Label, Windows, col
 from perennial.bundle.parity import UNSEEN
 from perennial.errors import HistoryTooShort, NoMatureLabels, PartitionBlocked
 from perennial.graph.records import PartitionRecord
+from perennial.stores.lakehouse import Lakehouse
 from perennial.stores.summaries import acknowledge
 from perennial.stores.tables import Outcome, Tables
 from perennial.stores.windows import collect_training_set, held_out_rows
@@ -55,6 +58,28 @@ def test_a_training_set_names_what_it_was_made_from_and_repeats(tables: Tables) 
     assert set(made.inputs) == {f"{name}/{day}" for name in ("features", "labels") for day in DAYS[1:]}
     assert made.table["partition"].unique().to_list() == [AS_OF]
     assert collect_training_set(tables, SHORT, AS_OF).manifest == made.manifest
+
+
+def test_a_training_reads_the_rows_that_its_records_describe_though_they_change_meanwhile(tables: Tables) -> None:
+    before = collect_training_set(tables, SHORT, AS_OF)
+    labels, record = tables.read(SHORT, "labels", [AS_OF]), tables.records(SHORT, "labels")[AS_OF]
+    outcome = Outcome(inputs=record.inputs, known_at=record.known_at)
+    changed = labels.with_columns(pl.col("label") + 1)
+    writer = Thread(target=lambda: tables.save(SHORT, "labels", changed, {AS_OF: outcome}, at=AT))
+
+    class Meanwhile(Lakehouse):
+        def read(self, *args: Any, **kwargs: Any) -> pl.DataFrame:
+            if not writer.ident:
+                writer.start()
+                writer.join(timeout=1)
+            return super().read(*args, **kwargs)
+
+    made = collect_training_set(replace(tables, lakehouse=Meanwhile(root=tables.lakehouse.root)), SHORT, AS_OF)
+    writer.join()
+
+    assert made.inputs == before.inputs
+    assert made.training_set.content_hash == before.training_set.content_hash
+    assert tables.records(SHORT, "labels")[AS_OF].content_hash != record.content_hash
 
 
 def test_a_row_that_was_sent_twice_counts_once(tables: Tables) -> None:
