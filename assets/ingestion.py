@@ -76,7 +76,7 @@ def _land(
 ) -> dict[str, tuple[LandedPartition, datetime]]:
     """Read and cast each of `keys`, with when it arrived; one that cannot be is blocked, beside what it held before."""
     ready: dict[str, tuple[LandedPartition, datetime]] = {}
-    lookups = Lookups(lakehouse=tables.lakehouse, sources=sources)
+    lookups = Lookups(lakehouse=tables.lakehouse, sources=sources, holding=tables.operations.holding)
     lookups.refresh(run.pipeline, at=clock.now())
     for key in keys:
         signature = None

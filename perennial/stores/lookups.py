@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -16,6 +18,7 @@ from perennial.schema import declared_column
 from perennial.sources import Lookup
 from perennial.stores.lakehouse import Lakehouse
 from perennial.stores.sources import Sources
+from perennial.stores.sources.content import Content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +27,8 @@ class Lookups:
 
     lakehouse: Lakehouse
     sources: Sources
+    holding: Callable[[str], AbstractContextManager[None]] = lambda _table: nullcontext()
+    """The lock of a table, which writers of other processes wait for."""
     problems: dict[str, SourceError | SchemaSkew] = field(default_factory=dict)
     """Why a lookup could not be read, by its name; the rows that need it say so."""
     judged: dict[str, str] = field(default_factory=dict)
@@ -38,7 +43,7 @@ class Lookups:
         for lookup in pipeline.lookups:
             where = f"{pipeline.name} lookup {lookup.name}"
             try:
-                self._keep(pipeline, lookup, self.versions(pipeline, lookup), at=at, where=where)
+                self._keep(pipeline, lookup, at=at, where=where)
             except (SourceError, SchemaSkew) as error:
                 self.problems[lookup.name] = error
                 self.judged.setdefault(lookup.name, getattr(error, "signature", None) or "")
@@ -90,12 +95,17 @@ class Lookups:
             hint=problem.hint,
         )
 
-    def _keep(
-        self, pipeline: Pipeline, lookup: Lookup, standing: pl.DataFrame | None, *, at: datetime, where: str
-    ) -> None:
+    def _keep(self, pipeline: Pipeline, lookup: Lookup, *, at: datetime, where: str) -> None:
         content, found = self.sources.read_file(pipeline, lookup.source, where=where)
         self.judged[lookup.name] = content.signature
         frame = read_version(found.frame, lookup, where=where, is_text=found.is_text)
+        with self.holding(self._table(pipeline, lookup)):  # another run may keep the same file just now
+            self._write(pipeline, lookup, frame, content, at=at)
+
+    def _write(
+        self, pipeline: Pipeline, lookup: Lookup, frame: pl.DataFrame, content: Content, *, at: datetime
+    ) -> None:
+        standing = self.versions(pipeline, lookup)
         if standing is not None:
             standing = self._widen(pipeline, lookup, standing, frame)
             newest = standing.filter(pl.col(KNOWN_FROM) == pl.col(KNOWN_FROM).max()).select(frame.columns)

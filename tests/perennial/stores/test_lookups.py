@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -159,6 +161,27 @@ def test_a_column_that_is_taken_later_speaks_for_the_versions_before_it(city: Ci
     rows = land(wider, city.joined((11, 1), (13, 1), pipeline=wider)).frame
     assert rows["borough"].to_list() == ["Newark", "EWR"]
     assert rows["place"].to_list() == ["x", "x"]
+
+
+def test_versions_are_compared_and_written_under_the_lock_of_their_table(tmp_path: Path) -> None:
+    city, seen = City(tmp_path), list[str]()
+
+    @contextmanager
+    def holding(table: str) -> Iterator[None]:
+        """Another process that was here first has kept the same content meanwhile."""
+        seen.append(table)
+        if len(seen) == 1:
+            Lookups(lakehouse=city.lookups.lakehouse, sources=city.sources).refresh(PIPELINE, at=NOON)
+        yield
+
+    lookups = replace(city.lookups, holding=holding)
+    city.file.write_text("LocationID,Borough,area,Zone\n1,Newark,2.5,x\n")
+    lookups.refresh(PIPELINE, at=NOON + timedelta(hours=1))
+
+    versions = lookups.versions(PIPELINE, ZONES)
+    assert seen == [PIPELINE.table("lookups/zones")]
+    assert versions is not None
+    assert versions["fetched_at"].to_list() == [NOON], "the first keeper's version stands"
 
 
 def test_versions_that_were_kept_by_another_key_are_none_of_it(city: City) -> None:
