@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from io import StringIO
+from pathlib import Path
 
 import dagster as dg
 import polars as pl
@@ -11,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from cli.status import show_outdated
+from perennial.ingestion.arrivals import fingerprint
 from perennial.stores.summaries import TABLE
 from resources.runs import RunResult
 from tests.assets.house import House, open_house, simulate_days
@@ -97,3 +99,33 @@ def test_a_day_judged_by_itself_later_gets_the_same_verdict_and_no_new_revision(
     assert {key: (r.revision, r.content_hash) for key, r in after.items()} == {
         key: (r.revision, r.content_hash) for key, r in before.items()
     }
+
+
+def test_a_past_revision_is_summarized_by_its_own_rows_and_judged_by_the_newest_of_others(tmp_path: Path) -> None:
+    ends = ("2024-01-01", "2024-01-02")
+    with open_house(tmp_path / "home") as house:
+        simulate_days(tmp_path / "home", *ends)
+        assert house.run("landed", "accepted", "quarantined", keys=ends).success
+        for spoiled, changed in ((9, ends), (19, ends[1:])):
+            nowhere = pl.when(pl.int_range(pl.len()) < spoiled).then(-1.0).otherwise("distance_km")
+            for day in changed:
+                house.rewrite(day, nowhere.alias("distance_km"))
+            assert house.run("landed", "accepted", "quarantined", keys=ends).success
+
+        assert house.run("summary", keys=ends).success
+
+        history, lost = (house.tables.history(house.pipeline, name) for name in ("summary", "quarantined"))
+        assert {key: sorted(records) for key, records in history.items()} == {ends[0]: [1, 2], ends[1]: [1, 2, 3]}
+        assert lost[ends[1]][1].rows < lost[ends[1]][2].rows < lost[ends[1]][3].rows
+        assert [refused(house, ends[1], number) for number in (1, 2, 3)] == pytest.approx(
+            [lost[ends[1]][number].rows for number in (1, 2, 3)]
+        )
+        newest = house.tables.records(house.pipeline, "accepted")[ends[0]].content_hash
+        held_against = history[ends[1]][1].provenance["history"]
+        assert held_against == {"partitions": [ends[0]], "digest": fingerprint({ends[0]: newest})}
+
+
+def refused(house: House, key: str, number: int) -> float:
+    """How many rows the summary of a revision says were quarantined."""
+    said = house.tables.read(house.pipeline, "summary", {key: number}).filter(pl.col("statistic") == "quarantined")
+    return float((said["value"] * said["count"]).sum())
