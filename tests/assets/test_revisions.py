@@ -11,12 +11,13 @@ import pytest
 
 from perennial import Late, Windows, col, days
 from perennial.errors import PartitionBlocked
+from perennial.graph.backfill import problems_in
 from perennial.stores.windows import collect_training_set
 from pipelines.delivery_eta import delivery_eta
 from tests.assets.house import House, copy_of, open_house, simulate_days
 
 FIRST, LAST = "2024-01-01", "2024-01-05"
-SHORT = replace(delivery_eta, windows=Windows(train=2, validation=1, test=1))
+SHORT = replace(delivery_eta, windows=Windows(train=2, validation=1, test=1), aggregates=())
 CORRECTED = "2024-01-03"
 
 
@@ -115,3 +116,18 @@ def test_a_file_that_breaks_leaves_what_stood_readable_as_of_then(house: House) 
     assert training_set(house) == before
     standing = house.tables.standing(SHORT)
     assert "landed is blocked" in str(standing.problem_with("features", CORRECTED))
+
+
+def test_a_changed_schema_leaves_the_past_readable_and_a_second_backfill_nothing_to_do(house: House) -> None:
+    before = training_set(house)
+    correct(house, pl.col("distance_km") * 1.01)
+    columns = {**SHORT.schema.columns, "items": replace(SHORT.schema.columns["items"], kind="int32")}
+    told = {**SHORT.schema.columns, "items": replace(SHORT.schema.columns["items"], meaning="dishes and drinks")}
+
+    assert house.declared_as(schema=replace(SHORT.schema, columns=told)).pipeline.casting == SHORT.casting
+    assert house.declared_as(schema=replace(SHORT.schema, columns=columns)).pipeline.casting != SHORT.casting
+
+    wider = house.declared_as(schema=replace(SHORT.schema, allow_additional=True))
+    assert wider.run(keys=(FIRST, LAST)).success
+    assert training_set(wider) == before
+    assert problems_in(wider.tables.standing(wider.pipeline), wider.pipeline.time.keys(FIRST, LAST)) == {}
