@@ -14,9 +14,9 @@ from perennial.featurization.description import entity_counts, top_entities, val
 from perennial.featurization.lineage import obstacle
 from perennial.featurization.partials import columns_read, partial_rows
 from perennial.graph.lineage import inputs_of
-from perennial.stores.aggregates import compute_states
 from perennial.stores.clock import Clock
-from perennial.stores.tables import Outcome, Tables, derived, revisions_of
+from perennial.stores.lake.aggregates import compute_states
+from perennial.stores.lake.tables import Outcome, Tables, derived, revisions_of
 
 
 def build_partials(pipeline: Pipeline) -> dg.AssetsDefinition:

@@ -15,12 +15,12 @@ from perennial.declaration import Pipeline
 from perennial.errors import BundleError
 from perennial.featurization.expressions import featurize
 from perennial.prediction.scoring import Predictor
-from perennial.stores.artifacts import Artifacts
-from perennial.stores.bundles import BundleStore
 from perennial.stores.code import Code
-from perennial.stores.handover import Handover
-from perennial.stores.model_server import predict_over_http
-from perennial.stores.tables import Tables
+from perennial.stores.lake.tables import Tables
+from perennial.stores.models.artifacts import Artifacts
+from perennial.stores.models.bundles import BundleStore
+from perennial.stores.models.handover import Handover
+from perennial.stores.production.model_server import predict_over_http
 
 
 def build_bundle(pipeline: Pipeline) -> dg.AssetsDefinition:

@@ -5,13 +5,13 @@ import dagster as dg
 from assets.as_of import as_of_asset, key_of
 from perennial.declaration import Pipeline
 from perennial.deployment import Refusal
-from perennial.stores.artifacts import Artifacts
-from perennial.stores.bundles import BundleStore
 from perennial.stores.clock import Clock
-from perennial.stores.handover import Handover
-from perennial.stores.tables import Tables
-from perennial.stores.tracking import Tracking
-from perennial.stores.versions import number_of, version_attributes
+from perennial.stores.lake.tables import Tables
+from perennial.stores.models.artifacts import Artifacts
+from perennial.stores.models.bundles import BundleStore
+from perennial.stores.models.handover import Handover
+from perennial.stores.models.tracking import Tracking
+from perennial.stores.models.versions import number_of, version_attributes
 from perennial.training.tracking import RECORD_TAG
 
 

@@ -13,12 +13,12 @@ from perennial.bundle.bundle import Bundle
 from perennial.declaration import Pipeline
 from perennial.monitoring.drift import DriftReport, drift_kinds, drift_report, save_html
 from perennial.settings import Home
-from perennial.stores.bundles import BundleStore
 from perennial.stores.clock import Clock
-from perennial.stores.inference_log import TABLE
+from perennial.stores.lake.tables import Outcome, Tables
+from perennial.stores.models.bundles import BundleStore
+from perennial.stores.production.inference_log import TABLE
+from perennial.stores.production.served import Served
 from perennial.stores.reports import keep_newest, report_address
-from perennial.stores.served import Served
-from perennial.stores.tables import Outcome, Tables
 
 CHECK = "no_column_has_drifted"
 REPORTS = 30

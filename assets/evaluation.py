@@ -18,13 +18,13 @@ from perennial.evaluation.pictures import answer_pictures, comparison_picture
 from perennial.featurization.expressions import featurize
 from perennial.prediction.scoring import Predictor
 from perennial.settings import Home
-from perennial.stores.artifacts import Artifacts
-from perennial.stores.bundles import BundleStore
 from perennial.stores.clock import Clock
-from perennial.stores.handover import Handover
+from perennial.stores.lake.tables import Tables
+from perennial.stores.models.artifacts import Artifacts
+from perennial.stores.models.bundles import BundleStore
+from perennial.stores.models.handover import Handover
+from perennial.stores.models.tracking import Tracking
 from perennial.stores.parquet import from_parquet
-from perennial.stores.tables import Tables
-from perennial.stores.tracking import Tracking
 
 
 def build_evaluation(pipeline: Pipeline) -> dg.AssetsDefinition:

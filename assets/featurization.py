@@ -15,10 +15,10 @@ from perennial.featurization.description import default_shares
 from perennial.featurization.expressions import featurize_rows
 from perennial.featurization.lineage import obstacle
 from perennial.graph.records import PartitionRecord
-from perennial.stores.aggregates import with_aggregates
 from perennial.stores.clock import Clock
-from perennial.stores.large import Large, is_large
-from perennial.stores.tables import Tables, derived, revisions_of
+from perennial.stores.lake.aggregates import with_aggregates
+from perennial.stores.lake.large import Large, is_large
+from perennial.stores.lake.tables import Tables, derived, revisions_of
 
 
 def build_features(pipeline: Pipeline) -> dg.AssetsDefinition:

@@ -16,11 +16,11 @@ from perennial.graph.records import PartitionRecord
 from perennial.ingestion.landing import LandedPartition, land
 from perennial.ingestion.revisions import Revision
 from perennial.stores.clock import Clock
-from perennial.stores.deliveries import Deliveries
-from perennial.stores.large import Large
-from perennial.stores.lookups import Lookups
+from perennial.stores.lake.deliveries import Deliveries
+from perennial.stores.lake.large import Large
+from perennial.stores.lake.lookups import Lookups
+from perennial.stores.lake.tables import Outcome, Tables
 from perennial.stores.sources import Sources
-from perennial.stores.tables import Outcome, Tables
 
 CHECK = "schema_is_known"
 

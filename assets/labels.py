@@ -25,7 +25,7 @@ from perennial.labels.maturity import (
 from perennial.labels.pictures import cohort_picture, delay_picture
 from perennial.policies import Maturity
 from perennial.stores.clock import Clock
-from perennial.stores.tables import Tables, derived, revisions_of
+from perennial.stores.lake.tables import Tables, derived, revisions_of
 
 AGES = (7, 30, 90, 180, 365)
 """Days after which the share of known outcomes is shown."""

@@ -10,7 +10,7 @@ import dagster as dg
 from assets.describe import table
 from perennial.declaration import Pipeline
 from perennial.graph.outdated import CHECK, derived_tables, outdated_in, told
-from perennial.stores.tables import Tables
+from perennial.stores.lake.tables import Tables
 
 
 def lineage_checks(pipeline: Pipeline, names: Iterable[str]) -> list[dg.AssetCheckSpec]:

@@ -19,9 +19,9 @@ from perennial.labels.maturity import is_cohort_mature
 from perennial.monitoring.performance import Performance, performance
 from perennial.settings import Home
 from perennial.stores.clock import Clock
-from perennial.stores.inference_log import TABLE, remove_taken, take_in
-from perennial.stores.served import Served
-from perennial.stores.tables import Outcome, Tables
+from perennial.stores.lake.tables import Outcome, Tables
+from perennial.stores.production.inference_log import TABLE, remove_taken, take_in
+from perennial.stores.production.served import Served
 
 KEPT = timedelta(days=1)
 """How long a segment stays beside the lake that has taken it in."""

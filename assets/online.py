@@ -9,11 +9,11 @@ from assets.describe import instant, table
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
 from perennial.featurization.views import feature_views
-from perennial.stores.aggregates import read_states
 from perennial.stores.clock import Clock
-from perennial.stores.feature_store import FeatureStore, Materialized
-from perennial.stores.materialization import materialize_newest
-from perennial.stores.tables import Tables
+from perennial.stores.lake.aggregates import read_states
+from perennial.stores.lake.tables import Tables
+from perennial.stores.online.feature_store import FeatureStore, Materialized
+from perennial.stores.online.materialization import materialize_newest
 
 NAME = "online_features"
 

@@ -10,10 +10,10 @@ from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
 from perennial.errors import UnknownModel
 from perennial.prediction.scoring import Predictor, refuse_other_lookups
-from perennial.stores.aggregates import with_aggregates
-from perennial.stores.bundles import BundleStore
 from perennial.stores.clock import Clock
-from perennial.stores.tables import Outcome, Tables
+from perennial.stores.lake.aggregates import with_aggregates
+from perennial.stores.lake.tables import Outcome, Tables
+from perennial.stores.models.bundles import BundleStore
 
 
 class PredictionConfig(dg.Config):

@@ -12,10 +12,10 @@ from perennial.declaration import Pipeline
 from perennial.evaluation.comparison import Comparison
 from perennial.promotion.dossier import Dossier, Verdict
 from perennial.promotion.gates import GATES, judge
-from perennial.stores.artifacts import Artifacts
 from perennial.stores.clock import Clock
-from perennial.stores.handover import Handover
-from perennial.stores.tables import Tables
+from perennial.stores.lake.tables import Tables
+from perennial.stores.models.artifacts import Artifacts
+from perennial.stores.models.handover import Handover
 
 CLAIMS = {
     "better_than_baselines": "The bundle's error is lower than each baseline's, interval included.",

@@ -23,7 +23,7 @@ from perennial.errors import PartitionBlocked
 from perennial.graph.lineage import Standing
 from perennial.graph.outdated import CHECK as LINEAGE
 from perennial.graph.records import PartitionRecord
-from perennial.stores.tables import Tables
+from perennial.stores.lake.tables import Tables
 from perennial.time import Calendar
 
 MAX_PARTITIONS = 64

@@ -12,12 +12,12 @@ from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
 from perennial.graph.records import PartitionRecord
 from perennial.stores.clock import Clock
-from perennial.stores.summaries import TABLE, acknowledged, history_before, provenance_of
-from perennial.stores.tables import Tables, derived, revisions_of
-from perennial.validation.panel import Panel, panel_of
-from perennial.validation.season_pictures import season_picture
-from perennial.validation.seasons import Culprit, Judgement, judge_in_order
-from perennial.validation.summaries import SUMMARY_SCHEMA, summarize_partitions, watched_columns
+from perennial.stores.lake.summaries import TABLE, acknowledged, history_before, provenance_of
+from perennial.stores.lake.tables import Tables, derived, revisions_of
+from perennial.validation.seasons.judgement import Culprit, Judgement, judge_in_order
+from perennial.validation.seasons.panel import Panel, panel_of
+from perennial.validation.seasons.pictures import season_picture
+from perennial.validation.seasons.summaries import SUMMARY_SCHEMA, summarize_partitions, watched_columns
 
 CHECK = "resembles_its_history"
 SEVERITIES = {"block": dg.AssetCheckSeverity.ERROR}

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from assets.range_run import RangeRun
 from perennial.graph.records import PartitionRecord
-from perennial.stores.tables import Tables
+from perennial.stores.lake.tables import Tables
 from perennial.validation.requeue import reasons_of
 from perennial.validation.telling import LastGood, failing_lines, since_last_good
 from perennial.validation.verdicts import PartitionVerdict

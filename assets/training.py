@@ -17,15 +17,15 @@ from perennial.declaration import Pipeline
 from perennial.errors import HistoryTooShort, NoMatureLabels, PartitionBlocked, RuleBroken
 from perennial.objective import Objective
 from perennial.settings import Home
-from perennial.stores.artifacts import Artifacts
 from perennial.stores.clock import Clock
 from perennial.stores.code import Code
-from perennial.stores.handover import Handover
-from perennial.stores.leakage import audit_training_set
+from perennial.stores.lake.leakage import audit_training_set
+from perennial.stores.lake.tables import Outcome, Tables
+from perennial.stores.lake.windows import collect_training_set, held_out_rows
+from perennial.stores.models.artifacts import Artifacts
+from perennial.stores.models.handover import Handover
+from perennial.stores.models.tracking import Tracking
 from perennial.stores.parquet import from_parquet, to_parquet
-from perennial.stores.tables import Outcome, Tables
-from perennial.stores.tracking import Tracking
-from perennial.stores.windows import collect_training_set, held_out_rows
 from perennial.training.candidates.base import Candidate
 from perennial.training.fitting import Trial, answers, choose, fit_again, fit_candidate
 

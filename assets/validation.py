@@ -13,9 +13,9 @@ from perennial.declaration import Pipeline
 from perennial.graph.records import PartitionRecord
 from perennial.settings import Home
 from perennial.stores.clock import Clock
-from perennial.stores.large import Large, is_large
+from perennial.stores.lake.large import Large, is_large
+from perennial.stores.lake.tables import Tables, derived, revisions_of
 from perennial.stores.reports import keep_newest, report_address
-from perennial.stores.tables import Tables, derived, revisions_of
 from perennial.validation.data_docs import data_docs
 from perennial.validation.profiling import histogram_picture, profile_partitions
 from perennial.validation.telling import failing_rows

@@ -20,8 +20,7 @@ from benchmarks.faults import FAULTS, Fault, Struck
 from benchmarks.rows import Row
 from benchmarks.stationary import WORLDS, World
 from perennial.settings import CLONE
-from perennial.validation.panel import panel_of
-from perennial.validation.seasons import (
+from perennial.validation.seasons.judgement import (
     ORDER,
     Judgement,
     Seasons,
@@ -31,7 +30,8 @@ from perennial.validation.seasons import (
     judge_in_order,
     min_history_of,
 )  # fmt: skip
-from perennial.validation.summaries import summarize_partitions, watched_columns
+from perennial.validation.seasons.panel import panel_of
+from perennial.validation.seasons.summaries import summarize_partitions, watched_columns
 
 LIMIT = 0.01
 """Largest share of unremarkable partitions that may be blocked."""

@@ -17,7 +17,7 @@ from assets.range_run import RangeRun, range_asset
 from benchmarks.graph import assets_of, materialize
 from perennial.declaration import Pipeline
 from perennial.settings import find_home
-from perennial.stores.tables import Tables
+from perennial.stores.lake.tables import Tables
 from resources.instance import open_instance
 from resources.stores import resources
 

@@ -25,8 +25,8 @@ from perennial.bundle.bundle import Bundle
 from perennial.featurization.aggregates import Rolling
 from perennial.featurization.views import feature_views
 from perennial.settings import home_at
-from perennial.stores.feature_store import FeatureStore, Moment
-from perennial.stores.model_server import to_instances
+from perennial.stores.online.feature_store import FeatureStore, Moment
+from perennial.stores.production.model_server import to_instances
 
 ENTITIES = 30_000
 FEATURES = 8

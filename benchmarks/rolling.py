@@ -27,8 +27,8 @@ from perennial.declaration import Pipeline
 from perennial.featurization.partials import columns_read, partial_rows
 from perennial.graph.lineage import inputs_of
 from perennial.settings import find_home
-from perennial.stores.aggregates import compute_states, with_aggregates
-from perennial.stores.tables import Outcome, Tables, derived
+from perennial.stores.lake.aggregates import compute_states, with_aggregates
+from perennial.stores.lake.tables import Outcome, Tables, derived
 
 AT = datetime(2024, 1, 1, tzinfo=UTC)
 

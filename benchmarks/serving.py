@@ -37,11 +37,11 @@ from perennial.featurization.views import feature_views
 from perennial.prediction.scoring import Predictor
 from perennial.promotion.dossier import Dossier, Verdict
 from perennial.settings import TELEMETRY_OFF, Home, home_at
-from perennial.stores.bundles import BundleStore
-from perennial.stores.feature_store import FeatureStore, Moment
-from perennial.stores.model_server import to_instances
+from perennial.stores.models.bundles import BundleStore
+from perennial.stores.online.feature_store import FeatureStore, Moment
 from perennial.stores.operations import Operations
 from perennial.stores.parquet import to_parquet
+from perennial.stores.production.model_server import to_instances
 from perennial.training.candidates.base import Rows
 
 CONNECTIONS = 16

@@ -18,8 +18,8 @@ MONTH = "2023-03"
 def run(*, repeats: int = 5) -> list[Row]:
     """The least time to divide and judge the month, once Great Expectations is imported."""
     from perennial.ingestion.landing import land
-    from perennial.stores.lakehouse import Lakehouse
-    from perennial.stores.lookups import Lookups
+    from perennial.stores.lake.lakehouse import Lakehouse
+    from perennial.stores.lake.lookups import Lookups
     from perennial.stores.sources import Sources
     from perennial.validation.verdicts import judge_partitions, split_rows
     from pipelines.taxi_eta import taxi_eta

@@ -18,7 +18,7 @@ def acknowledge(
     from perennial.graph.ranges import keys_between
     from perennial.settings import find_home
     from perennial.stores.clock import Clock
-    from perennial.stores.summaries import acknowledge as record
+    from perennial.stores.lake.summaries import acknowledge as record
     from pipelines.discovery import discover
     from resources.stores import open_tables
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from cli.session import Session
     from perennial.declaration import Pipeline
+    from perennial.stores.lake.tables import Tables
     from perennial.stores.sources import Sources
-    from perennial.stores.tables import Tables
 
 UNFINISHED = ".simulating"
 """In a source's folder: a simulation that was killed, and that the next backfill goes on with."""

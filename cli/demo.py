@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cli.session import Session
     from perennial.declaration import Pipeline
     from perennial.deployment import Version
-    from perennial.stores.tables import Tables
+    from perennial.stores.lake.tables import Tables
     from world.city import City
     from world.traffic import Answered
 

@@ -42,7 +42,7 @@ def retire(
     from cli.session import actor
     from perennial.settings import find_home
     from perennial.stores.clock import Clock
-    from perennial.stores.maintenance import retire_version
+    from perennial.stores.lake.maintenance import retire_version
     from resources.stores import open_operations
 
     operations = open_operations(find_home(os.environ))

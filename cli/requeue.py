@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cli.session import Session
     from perennial.declaration import Pipeline
     from perennial.graph.lineage import Standing
-    from perennial.stores.tables import Tables
+    from perennial.stores.lake.tables import Tables
     from perennial.validation.requeue import Change, Judged
     from resources.runs import RunResult
 

@@ -14,7 +14,7 @@ def serve(
 ) -> None:
     """Answer prediction requests with the champion of every pipeline, and take pushed events, until Ctrl-C."""
     from perennial.settings import find_home
-    from perennial.stores.pushed import publish_all
+    from perennial.stores.production.pushed import publish_all
     from pipelines.discovery import discover
     from serving.server import serve as run
 

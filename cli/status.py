@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from perennial.declaration import Pipeline
     from perennial.deployment import Version
     from perennial.graph.outdated import Outdated
-    from perennial.stores.tables import Tables
+    from perennial.stores.lake.tables import Tables
     from pipelines.discovery import Discovered
 
 
@@ -129,7 +129,7 @@ def _lines(pipeline: Pipeline, tables: Tables) -> list[str]:
 
 def _kept_out(pipeline: Pipeline, tables: Tables) -> dict[str, str]:
     """Which partitions their history keeps out of training, and why."""
-    from perennial.stores.summaries import TABLE, unfit
+    from perennial.stores.lake.summaries import TABLE, unfit
 
     records = tables.records(pipeline, TABLE)
     return unfit(tables, pipeline, {key: records[key].revision for key in sorted(records)})

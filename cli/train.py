@@ -121,7 +121,7 @@ def _show_gates(session: Session, pipeline: Pipeline, as_of: str, console: Conso
     from rich.table import Table
     from rich.text import Text
 
-    from perennial.stores.versions import bundle_of
+    from perennial.stores.models.versions import bundle_of
     from resources.stores import STORES, open_operations
 
     sha256 = bundle_of(STORES["artifacts"](session.home), pipeline, as_of)

@@ -40,7 +40,7 @@ from perennial.training.candidates.linear import Linear
 from perennial.training.candidates.median import Median
 from perennial.training.candidates.neural_net import NeuralNet
 from perennial.validation import expectations as expect
-from perennial.validation.seasons import Seasons
+from perennial.validation.seasons.judgement import Seasons
 
 __all__ = [
     "BaseRate",

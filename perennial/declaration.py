@@ -26,7 +26,7 @@ from perennial.sources import Lookup, Source
 from perennial.time import Calendar, Daily, Hourly, Monthly
 from perennial.training.candidates.base import Candidate
 from perennial.validation.expectations import Expectation, time_rules
-from perennial.validation.seasons import Seasons
+from perennial.validation.seasons.judgement import Seasons
 
 
 @dataclass(frozen=True, kw_only=True)

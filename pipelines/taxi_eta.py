@@ -38,10 +38,17 @@ zones = ("pickup_zone", "dropoff_zone")
 key = ["vendor", "pickup_at", "dropoff_at", *zones]
 tlc = "https://d37ci6vzurychx.cloudfront.net"  # where the TLC publishes its files
 boroughs = Lookup(  # no feature reads them: a request would have to carry them
-    name="zones", key="LocationID", on="pickup_zone", columns={"Borough": "string"},
+    name="zones",
+    key="LocationID",
+    on="pickup_zone",
+    columns={"Borough": "string"},
     source=Files(
-        "{root}/taxi_zone_lookup.csv", root=env("TAXI_ZONES_SOURCE", f"{tlc}/misc"), licence="NYC TLC terms of use",
-        format=Csv(null_values=("", "N/A", "Unknown"))))  # of zones 264 and 265
+        "{root}/taxi_zone_lookup.csv",
+        root=env("TAXI_ZONES_SOURCE", f"{tlc}/misc"),
+        licence="NYC TLC terms of use",
+        format=Csv(null_values=("", "N/A", "Unknown")),
+    ),
+)  # of zones 264 and 265
 not_pair = ("zone_pair",)  # 20,000 values: for the median only
 
 taxi_eta = Pipeline(

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from perennial.settings import CLONE, Home, find_home
-from perennial.stores.artifacts import Artifacts
-from perennial.stores.bundles import BundleStore
 from perennial.stores.clock import Clock
 from perennial.stores.code import Code
-from perennial.stores.feature_store import FeatureStore
-from perennial.stores.lakehouse import Lakehouse
+from perennial.stores.lake.lakehouse import Lakehouse
+from perennial.stores.lake.tables import Tables
+from perennial.stores.models.artifacts import Artifacts
+from perennial.stores.models.bundles import BundleStore
+from perennial.stores.models.tracking import Tracking
+from perennial.stores.online.feature_store import FeatureStore
 from perennial.stores.sources import Sources
-from perennial.stores.tables import Tables
-from perennial.stores.tracking import Tracking
 
 if TYPE_CHECKING:
     from perennial.stores.operations import Operations

@@ -9,10 +9,10 @@ import dagster as dg
 from perennial.errors import PerennialError
 from perennial.maintenance import Keep, Report
 from perennial.settings import Home
-from perennial.stores.bundles import BundleStore
-from perennial.stores.cleaning import Cleaning
 from perennial.stores.folders import locked
-from perennial.stores.maintenance import LakeCare
+from perennial.stores.lake.cleaning import Cleaning
+from perennial.stores.lake.maintenance import LakeCare
+from perennial.stores.models.bundles import BundleStore
 from resources.retention import forget_runs
 from resources.stores import open_tables
 

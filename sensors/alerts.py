@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import dagster as dg
 
 from perennial.stores.clock import Clock
-from perennial.stores.tables import Tables
+from perennial.stores.lake.tables import Tables
 from resources.failures import is_refused, step_errors
 from resources.tags import PARTITION, RANGE_END, RANGE_START, REASON, WILL_RETRY
 

@@ -10,8 +10,8 @@ from perennial.graph.records import PartitionRecord
 from perennial.graph.stages import data_assets
 from perennial.ingestion.arrivals import Arrived, find_arrived, fingerprint, is_due
 from perennial.stores.clock import Clock
+from perennial.stores.lake.tables import Tables
 from perennial.stores.sources import Sources
-from perennial.stores.tables import Tables
 from resources.tags import partition_tags, reason_tag
 from sensors.automation import keys_of
 from sensors.progress import keys_under_way, next_attempt, runs_of

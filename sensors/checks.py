@@ -14,7 +14,7 @@ from dagster._core.event_api import PartitionKeyFilter
 
 from perennial.settings import Home
 from perennial.stores.clock import Clock
-from perennial.stores.tables import Tables
+from perennial.stores.lake.tables import Tables
 from resources.runs import UNFINISHED
 
 FAILED, WARNS = "failed_check", "check_warns"

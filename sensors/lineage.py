@@ -7,7 +7,7 @@ import dagster as dg
 from perennial.declaration import Pipeline
 from perennial.graph.outdated import CHECK, derived_tables, outdated_in, told
 from perennial.graph.stages import data_assets
-from perennial.stores.tables import Tables
+from perennial.stores.lake.tables import Tables
 from sensors.automation import keys_of
 from sensors.progress import runs_of
 

@@ -15,8 +15,8 @@ from perennial.ingestion.arrivals import MOST_PARTITIONS, fingerprint
 from perennial.monitoring.due import find_due, matchable, measurable
 from perennial.settings import Home
 from perennial.stores.clock import Clock
-from perennial.stores.inference_log import pending_partitions
-from perennial.stores.tables import Tables
+from perennial.stores.lake.tables import Tables
+from perennial.stores.production.inference_log import pending_partitions
 from resources.tags import partition_tags, reason_tag
 from sensors.automation import keys_of
 from sensors.progress import Attempt, next_attempt, runs_of

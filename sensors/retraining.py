@@ -8,11 +8,11 @@ from perennial.declaration import Pipeline
 from perennial.graph.stages import data_assets, training_assets
 from perennial.ingestion.arrivals import fingerprint
 from perennial.retraining import Evidence, NotNow, Train, decide_retraining
-from perennial.stores.artifacts import Artifacts
-from perennial.stores.bundles import BundleStore
 from perennial.stores.clock import Clock
-from perennial.stores.retraining import History
-from perennial.stores.tables import Tables
+from perennial.stores.lake.tables import Tables
+from perennial.stores.models.artifacts import Artifacts
+from perennial.stores.models.bundles import BundleStore
+from perennial.stores.models.retraining import History
 from resources.tags import reason_tag
 from sensors.automation import keys_of
 from sensors.progress import run_with_key, runs_of

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from perennial.stores.tracking import Tracking
+from perennial.stores.models.tracking import Tracking
 
 
 def build_catch_up() -> dg.SensorDefinition:

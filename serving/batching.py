@@ -22,7 +22,7 @@ import polars as pl
 from perennial.errors import RequestError
 from perennial.prediction.prediction_id import issue
 from perennial.prediction.request import FieldError, Row
-from perennial.stores.segments import Record
+from perennial.stores.production.segments import Record
 from serving.lookup import Found, Lookups
 from serving.metrics import Metrics
 from serving.models import Served

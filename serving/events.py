@@ -18,7 +18,7 @@ from typing import Any
 
 from perennial.errors import RequestError, UnknownSource
 from perennial.ingestion.pushed import MOST_EVENTS, Intake
-from perennial.stores.pushed import EventLog, batch_id, find_intake, known_intakes
+from perennial.stores.production.pushed import EventLog, batch_id, find_intake, known_intakes
 from serving.answers import TooLarge
 from serving.batching import LogUnwritable
 

@@ -21,10 +21,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from perennial.bundle.bundle import open_bundle
 from perennial.prediction.scoring import Predictor
 from perennial.settings import Home
-from perennial.stores.bundles import BundleStore
+from perennial.stores.models.bundles import BundleStore
 from perennial.stores.online import open_reader
 from perennial.stores.operations import Operations
-from perennial.stores.segments import Record, SegmentWriter
+from perennial.stores.production.segments import Record, SegmentWriter
 from serving.alarms import Alarms
 from serving.app import Parts, Server
 from serving.batching import Batcher

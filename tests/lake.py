@@ -14,11 +14,11 @@ from perennial.graph.lineage import STEPS, inputs_of
 from perennial.ingestion.landing import Arrival, land
 from perennial.labels.labelling import label_rows
 from perennial.settings import home_at
-from perennial.stores.aggregates import compute_states, with_aggregates
-from perennial.stores.lakehouse import Lakehouse
+from perennial.stores.lake.aggregates import compute_states, with_aggregates
+from perennial.stores.lake.lakehouse import Lakehouse
+from perennial.stores.lake.tables import Outcome, Tables
 from perennial.stores.operations import Operations
-from perennial.stores.tables import Outcome, Tables
-from perennial.validation.summaries import summarize_partitions
+from perennial.validation.seasons.summaries import summarize_partitions
 from perennial.validation.verdicts import split_rows
 from world.city import City
 from world.files import told_orders

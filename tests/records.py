@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from perennial.stores.segments import Record, segments_in, whole_lines
+from perennial.stores.production.segments import Record, segments_in, whole_lines
 from tests.bundles import an_instance
 
 

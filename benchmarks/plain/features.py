@@ -21,8 +21,8 @@ from perennial.featurization.point_in_time import join_point_in_time
 from perennial.featurization.states import state_rows, states_of
 from perennial.ingestion.landing import land
 from perennial.settings import Home, find_home
-from perennial.stores.lakehouse import Lakehouse
-from perennial.stores.lookups import Lookups
+from perennial.stores.lake.lakehouse import Lakehouse
+from perennial.stores.lake.lookups import Lookups
 from perennial.stores.sources import Sources
 from perennial.validation.verdicts import judge_partitions, split_rows
 from pipelines.discovery import discover

@@ -11,7 +11,7 @@ import sys
 
 from perennial.content import content_hash
 from perennial.settings import find_home
-from perennial.stores.lakehouse import Lakehouse
+from perennial.stores.lake.lakehouse import Lakehouse
 from perennial.training.fitting import choose, fit_again, fit_candidate
 from pipelines.discovery import discover
 

@@ -22,8 +22,8 @@ from perennial.declaration import Pipeline
 from perennial.graph.stages import DATA, data_assets
 from perennial.settings import Home, home_at
 from perennial.stores.clock import Clock
+from perennial.stores.lake.tables import Tables
 from perennial.stores.sources import Sources
-from perennial.stores.tables import Tables
 from pipelines.delivery_eta import delivery_eta
 from resources.instance import open_instance
 from resources.runs import RunResult, run_assets

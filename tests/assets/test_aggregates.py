@@ -150,6 +150,7 @@ def test_the_ui_shows_values_and_the_highest_entities(built: tuple[House, RunRes
     house, _ = built
     found = house.instance.fetch_materializations(house.key("aggregates"), limit=1).records[0]
 
+    assert found.asset_materialization
     metadata = found.asset_materialization.metadata
 
     assert {"entities restaurant", "entities restaurant+zone", "values", "highest restaurant"} <= set(metadata)

@@ -11,8 +11,8 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.remote_origin import RemoteInstigatorOrigin
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, SensorInstigatorData
 
-from perennial.stores.inference_log import pending_partitions
-from perennial.stores.segments import SegmentWriter, segments_in
+from perennial.stores.production.inference_log import pending_partitions
+from perennial.stores.production.segments import SegmentWriter, segments_in
 from resources.runs import _origin
 from tests.assets.house import House, open_house
 from tests.records import a_record

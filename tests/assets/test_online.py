@@ -15,10 +15,10 @@ from polars.testing import assert_frame_equal
 
 from perennial import Rolling
 from perennial.featurization.views import FeatureView, feature_views
-from perennial.stores.aggregates import read_states, with_aggregates
-from perennial.stores.feature_store import FeatureStore
+from perennial.stores.lake.aggregates import read_states, with_aggregates
 from perennial.stores.online import open_reader
 from perennial.stores.online.encoding import EntityKeys
+from perennial.stores.online.feature_store import FeatureStore
 from pipelines.delivery_eta import delivery_eta
 from tests.assets.house import House, copy_of, open_house, simulate_days
 from tests.servers import free_port

@@ -12,7 +12,7 @@ import pytest
 from perennial import Late, Windows, col, days
 from perennial.errors import PartitionBlocked
 from perennial.graph.backfill import problems_in
-from perennial.stores.windows import collect_training_set
+from perennial.stores.lake.windows import collect_training_set
 from pipelines.delivery_eta import delivery_eta
 from tests.assets.house import House, copy_of, open_house, simulate_days
 

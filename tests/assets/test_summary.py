@@ -13,7 +13,7 @@ from rich.console import Console
 
 from cli.status import show_outdated
 from perennial.ingestion.arrivals import fingerprint
-from perennial.stores.summaries import TABLE
+from perennial.stores.lake.summaries import TABLE
 from resources.runs import RunResult
 from tests.assets.house import House, open_house, simulate_days
 

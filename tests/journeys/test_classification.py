@@ -28,10 +28,10 @@ from perennial.evaluation.comparison import BUNDLE, Comparison
 from perennial.evaluation.metrics import error
 from perennial.graph.stages import training_assets
 from perennial.promotion.gates import GATES
-from perennial.stores.artifacts import Artifacts
-from perennial.stores.bundles import BundleStore
-from perennial.stores.model_server import predict_over_http
+from perennial.stores.models.artifacts import Artifacts
+from perennial.stores.models.bundles import BundleStore
 from perennial.stores.parquet import from_parquet
+from perennial.stores.production.model_server import predict_over_http
 from pipelines.delivery_eta import delivery_eta
 from tests.assets.house import House, copy_of, open_house, simulate_days
 from tests.journeys.conftest import FIRST, LAST, ROWS

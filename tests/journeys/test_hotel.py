@@ -19,11 +19,11 @@ from perennial.errors import NoMatureLabels
 from perennial.evaluation.comparison import BUNDLE, Comparison
 from perennial.graph.stages import data_assets, training_assets
 from perennial.settings import CLONE
-from perennial.stores.artifacts import Artifacts
-from perennial.stores.bundles import BundleStore
-from perennial.stores.leakage import audit_training_set
-from perennial.stores.retraining import History
-from perennial.stores.windows import collect_training_set, known_shares, window_keys
+from perennial.stores.lake.leakage import audit_training_set
+from perennial.stores.lake.windows import collect_training_set, known_shares, window_keys
+from perennial.stores.models.artifacts import Artifacts
+from perennial.stores.models.bundles import BundleStore
+from perennial.stores.models.retraining import History
 from pipelines.hotel_cancellation import hotel_cancellation
 from resources.runs import RunResult
 from tests.assets.house import House, open_house

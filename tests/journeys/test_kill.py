@@ -29,8 +29,8 @@ PLAIN, ENTITIES = "pipelines.delivery_eta:delivery_eta", "tests.journeys.killing
 DAYS, CORRECTED = ("2024-01-01", "2024-01-03"), "2024-01-02"
 IN_PARTS = {
     "perennial.stores.sources.content:IN_MEMORY": 10,
-    "perennial.stores.large:LARGE_ROWS": 100,
-    "perennial.stores.tables:PART_ROWS": 97,
+    "perennial.stores.lake.large:LARGE_ROWS": 100,
+    "perennial.stores.lake.tables:PART_ROWS": 97,
     "assets.range_run:MAX_ROWS": 1,
 }
 """Every file is read when its rows are asked for, and every partition goes through in parts."""

@@ -14,7 +14,7 @@ import pytest
 
 from perennial.settings import Home
 from perennial.stores.clock import FixedClock
-from perennial.stores.pushed import publish
+from perennial.stores.production.pushed import publish
 from sensors.arrivals import build_arrivals
 from tests.assets.house import House, open_house
 from tests.pushes import an_event, pushed_pipeline

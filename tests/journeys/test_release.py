@@ -13,8 +13,8 @@ import pytest
 from perennial import GradientBoosting, Linear, Median
 from perennial.graph.stages import training_assets
 from perennial.promotion.gates import GATES
-from perennial.stores.artifacts import Artifacts
-from perennial.stores.bundles import BundleStore
+from perennial.stores.models.artifacts import Artifacts
+from perennial.stores.models.bundles import BundleStore
 from perennial.stores.operations import Operations
 from pipelines.delivery_eta import delivery_eta
 from resources.runs import RunResult

@@ -8,9 +8,9 @@ import pytest
 
 from perennial.evaluation.comparison import BUNDLE, Comparison
 from perennial.graph.stages import training_assets
-from perennial.stores.artifacts import Artifacts
-from perennial.stores.leakage import audit_training_set
-from perennial.stores.windows import collect_training_set
+from perennial.stores.lake.leakage import audit_training_set
+from perennial.stores.lake.windows import collect_training_set
+from perennial.stores.models.artifacts import Artifacts
 from pipelines.taxi_eta import taxi_eta
 from resources.runs import RunResult
 from tests.assets.house import House, open_house

@@ -17,7 +17,7 @@ import pytest
 from perennial.deployment import Released, Version
 from perennial.promotion.dossier import Dossier, Verdict
 from perennial.settings import Home
-from perennial.stores.bundles import BundleStore
+from perennial.stores.models.bundles import BundleStore
 from perennial.stores.operations import Operations
 from serving.app import Parts, Server
 from serving.batching import Batcher

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from perennial.settings import Home
-from perennial.stores.pushed import PushedEvents, publish
+from perennial.stores.production.pushed import PushedEvents, publish
 from tests.pushes import an_event, pushed_pipeline
 from tests.serving.conftest import NOW, City, Local, running
 

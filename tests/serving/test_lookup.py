@@ -21,8 +21,8 @@ import pytest
 from perennial.bundle.bundle import open_bundle
 from perennial.featurization.views import feature_views
 from perennial.prediction.request import RequestReader
-from perennial.stores.feature_store import FeatureStore, Moment
 from perennial.stores.online import open_reader
+from perennial.stores.online.feature_store import FeatureStore, Moment
 from perennial.stores.operations.alerts import Alert
 from serving.alarms import Alarms
 from serving.batching import Batcher

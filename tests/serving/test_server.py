@@ -21,7 +21,7 @@ import pytest
 import uvicorn
 
 from perennial.prediction.scoring import Predictor
-from perennial.stores.inference_log import take_in
+from perennial.stores.production.inference_log import take_in
 from serving.server import _run
 from tests.bundles import an_instance
 from tests.records import ids_in

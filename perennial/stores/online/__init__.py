@@ -1,6 +1,6 @@
 """Online store: the newest values of entity features, read while serving, from SQLite, Redis or Postgres.
 
-Feast writes it (`perennial.stores.feature_store`); a server reads it without Feast.
+Feast writes it (`perennial.stores.online.feature_store`); a server reads it without Feast.
 """
 
 from perennial.stores.online.reader import OnlineReader, Rows, open_reader, read_states

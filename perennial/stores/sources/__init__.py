@@ -17,7 +17,7 @@ from perennial.declaration import Pipeline
 from perennial.errors import SourceError, SourceUnreachable
 from perennial.ingestion.landing import Arrival
 from perennial.sources import Files, Pushed, Sql, env
-from perennial.stores.pushed import PushedEvents
+from perennial.stores.production.pushed import PushedEvents
 from perennial.stores.sources.addresses import OBJECTS, WEB, public_address, scheme_of
 from perennial.stores.sources.content import Content
 from perennial.stores.sources.files import FileReader, Transport

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,6 +13,7 @@ from perennial.evaluation.pictures import answer_pictures, comparison_picture, e
 from perennial.objective import BinaryClassification, Regression, ShareWithin
 from perennial.training.candidates.base import LearningCurve
 
+Array = np.ndarray[Any, Any]
 CURVE = LearningCurve(train=(5.0, 4.0, 3.5), validation=(5.5, 4.6, 4.5))
 LABEL = np.linspace(10, 60, 400)
 MODELS = {"bundle": (3.0, 2.8, 3.2), "median": (5.0, 4.6, 5.4)}
@@ -16,7 +21,7 @@ DECIDED = BinaryClassification(goal=0.5, positive="late", threshold=0.3)
 CHANCE = np.linspace(0, 1, 400)
 CLASS = (np.sin(7 * CHANCE) ** 2 < CHANCE).astype(np.float64)
 PNG = b"\x89PNG\r\n\x1a\n"
-PICTURES = {
+PICTURES: dict[str, Callable[[], bytes]] = {
     "learning curve": lambda: learning_curve_picture(CURVE, unit="minutes"),
     "one round": lambda: learning_curve_picture(LearningCurve(train=(5.0,), validation=(5.5,)), unit="minutes"),
     "errors": lambda: error_picture(LABEL, LABEL + np.sin(LABEL), unit="minutes"),
@@ -28,6 +33,10 @@ PICTURES = {
 }
 
 
+def _answer_picture(name: str, label: Array, chance: Array) -> bytes:
+    return answer_pictures(label, chance, objective=DECIDED)[name]
+
+
 for _words, _label, _chance in (
     ("classes", CLASS, CHANCE),
     ("only positives", np.ones(400), CHANCE),
@@ -37,9 +46,7 @@ for _words, _label, _chance in (
     ("a single row", CLASS[:1], CHANCE[:1]),
 ):
     for _picture in ("calibration.png", "roc.png", "confusion.png"):
-        PICTURES[f"{_picture} of {_words}"] = lambda p=_picture, label=_label, chance=_chance: answer_pictures(
-            label, chance, objective=DECIDED
-        )[p]
+        PICTURES[f"{_picture} of {_words}"] = partial(_answer_picture, _picture, _label, _chance)
 
 
 @pytest.mark.parametrize("name", PICTURES)

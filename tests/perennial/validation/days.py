@@ -7,9 +7,9 @@ from functools import cache
 
 import polars as pl
 
-from perennial.validation.panel import panel_of
-from perennial.validation.seasons import Judgement, Seasons, judge
-from perennial.validation.summaries import summarize_partitions, watched_columns
+from perennial.validation.seasons.judgement import Judgement, Seasons, judge
+from perennial.validation.seasons.panel import panel_of
+from perennial.validation.seasons.summaries import summarize_partitions, watched_columns
 from pipelines.delivery_eta import delivery_eta
 from world.city import City
 

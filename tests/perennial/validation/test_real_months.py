@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from perennial.schema import cast_partition
-from perennial.validation.panel import panel_of
-from perennial.validation.seasons import Judgement, Seasons, judge_in_order
-from perennial.validation.summaries import summarize_partitions, watched_columns
+from perennial.validation.seasons.judgement import Judgement, Seasons, judge_in_order
+from perennial.validation.seasons.panel import panel_of
+from perennial.validation.seasons.summaries import summarize_partitions, watched_columns
 from pipelines.taxi_eta import taxi_eta
 
 MONTHS = [f"2023-{month:02d}" for month in range(1, 13)]

@@ -1,0 +1,1 @@
+"""Lake: tables, their revisions and their manifest, and the care of them."""

@@ -1,0 +1,66 @@
+"""Compaction: the small files of a slot become one that holds their rows in the same order.
+
+Delta's own compaction deals files of more than a batch of rows out to its threads and interleaves them;
+the rows then no longer fit the content hash that the manifest has of them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+from uuid import uuid4
+
+from perennial.stores.lake.lakehouse import Lakehouse
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+LARGEST_ROWS = 2_000_000
+"""A slot of more rows was written in parts, which are read one after the other and stay as they are."""
+
+
+def keeps_order(delta: DeltaTable) -> bool:
+    """Whether the order of the table's rows is part of what it says: it has slots of partition and revision."""
+    return delta.metadata().partition_columns == ["partition", "revision"]
+
+
+def merge_files(lakehouse: Lakehouse, table: str, delta: DeltaTable, folders: Iterable[str]) -> None:
+    """Let each of `folders`, slots of `table`, hold the rows that it has at the version of `delta`, in one file.
+
+    A writer that replaced one of them since then wins: raises deltalake's CommitFailedError.
+    """
+    from deltalake.transaction import AddAction
+
+    for folder in folders:
+        slot = dict(name.split("=", 1) for name in unquote(folder).split("/"))
+        key, revision = slot["partition"], int(slot["revision"])
+        scanned = lakehouse.scan(table, partitions={key: revision}, version=delta.version())
+        rows = scanned.drop("partition", "revision").collect()
+        file = f"{folder}/{uuid4()}.parquet"
+        path = f"{lakehouse.path(table)}/{file}"
+        rows.write_parquet(path, compression="snappy", storage_options=dict(lakehouse.storage_options) or None)
+        size = Path(path).stat().st_size if "://" not in path else int(rows.estimated_size())
+        stats = json.dumps({"numRecords": rows.height})
+        delta.create_write_transaction(
+            [AddAction(file, size, slot, int(time.time() * 1000), data_change=True, stats=stats)],
+            mode="overwrite",
+            schema=delta.schema(),
+            partition_by=list(slot),
+            partition_filters=[(name, "=", value) for name, value in slot.items()],
+        )
+
+
+def rows_by_slot(delta: DeltaTable) -> dict[str, int]:
+    """The rows of each slot (a folder of the table)."""
+    import pyarrow as pa
+
+    actions = pa.table(delta.get_add_actions(flatten=True))
+    found: dict[str, int] = {}
+    for path, rows in zip(*(actions[n].to_pylist() for n in ("path", "num_records")), strict=True):
+        folder = unquote(path).rpartition("/")[0]
+        found[folder] = found.get(folder, 0) + int(rows or 0)
+    return found

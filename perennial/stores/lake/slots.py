@@ -1,0 +1,116 @@
+"""Slots: one revision of one partition, written part by part and seen all at once.
+
+For partitions that do not fit in memory. Part files without a commit are no part of the table: what a
+killed writer leaves is removed by the lake's clean-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Self
+from uuid import uuid4
+
+import polars as pl
+
+from perennial.content import ContentHash
+from perennial.stores.lake.lakehouse import Lakehouse, refuse_if_full
+
+PART_ROWS = 1_000_000
+"""Rows of one part: large enough that the work on each is in columns, small enough to bound memory."""
+
+
+class SlotWriter:
+    """Writes the parts of one slot of `table`; nothing of them is seen before `commit`.
+
+    One part is hashed and written while the caller makes the next.
+    """
+
+    def __init__(self, lakehouse: Lakehouse, table: str, partition: str, revision: int) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="parts")
+        self._behind: Future[None] | None = None
+        self._rows = 0
+        self._lakehouse = lakehouse
+        self._table = table
+        self._slot = {"partition": partition, "revision": str(revision)}
+        self._content = ContentHash()
+        self._schema: pl.Schema | None = None
+        self._files: dict[str, tuple[int, int]] = {}
+        self._name = f"partition={partition}/revision={revision}/{uuid4()}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._thread.shutdown()
+        if kind is not None:
+            self.discard()
+
+    def add(self, part: pl.DataFrame) -> None:
+        """Write the next rows, which have a column `partition`."""
+        self._wait()
+        self._behind = self._thread.submit(self._write, part)
+
+    @property
+    def rows(self) -> int:
+        """The number of all rows so far."""
+        self._wait()
+        return self._rows
+
+    def written(self) -> Iterator[pl.DataFrame]:
+        """The parts again, as they were written."""
+        self._wait()
+        for file in self._files:
+            path = self._lakehouse.path(f"{self._table}/{file}")
+            yield pl.read_parquet(path, storage_options=dict(self._lakehouse.storage_options) or None)
+
+    def _wait(self) -> None:
+        behind, self._behind = self._behind, None
+        if behind is not None:
+            behind.result()
+
+    def _write(self, part: pl.DataFrame) -> None:
+        self._content.add(part)
+        rows = part.drop("partition")
+        self._schema = self._schema or part.schema
+        if not part.height:
+            return
+        file = f"{self._name}-{len(self._files):06d}.parquet"
+        path = f"{self._lakehouse.path(self._table)}/{file}"
+        if "://" not in path:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        self._files[file] = (0, part.height)  # so that a part which is cut short is discarded too
+        try:
+            rows.write_parquet(
+                path, compression="snappy", mkdir=False, storage_options=dict(self._lakehouse.storage_options) or None
+            )
+        except (OSError, pl.exceptions.PolarsError) as error:
+            refuse_if_full(error, where=self._lakehouse.path(self._table))
+            raise
+        size = Path(path).stat().st_size if "://" not in path else rows.estimated_size()
+        self._files[file] = (int(size), part.height)
+        self._rows += part.height
+
+    @property
+    def content_hash(self) -> str:
+        """The hash of all rows so far."""
+        self._wait()
+        return self._content.hexdigest()
+
+    def commit(self) -> int:
+        """Let the parts be the slot, in one commit; return the table's version."""
+        self._wait()
+        if self._schema is None:
+            raise ValueError(f"{self._table}: a slot needs one part at least")
+        blank = pl.DataFrame(schema=self._schema).with_columns(
+            partition=pl.lit(self._slot["partition"]), revision=pl.lit(int(self._slot["revision"]), pl.Int32)
+        )
+        return self._lakehouse.replace_files(self._table, blank.clear(), self._slot, self._files)
+
+    def discard(self) -> None:
+        """Remove the parts that were written and are not wanted."""
+        for file in self._files:
+            path = self._lakehouse.path(f"{self._table}/{file}")
+            if "://" not in path:
+                Path(path).unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Models: what a training leaves behind, from its files to MLflow."""

@@ -1,0 +1,1 @@
+"""Production: what was asked, answered and pushed, between the server and the lake."""

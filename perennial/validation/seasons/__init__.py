@@ -1,0 +1,1 @@
+"""Seasons: whether a partition resembles the history of like partitions."""

@@ -1,0 +1,117 @@
+"""Large: a partition that goes through in parts ends as it would have gone through whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from perennial import expect
+from perennial.content import content_hash
+from perennial.errors import SchemaSkew
+from perennial.featurization.expressions import featurize_rows
+from perennial.ingestion.landing import Arrival, land
+from perennial.stores.lake import slots
+from perennial.stores.lake.large import Large
+from perennial.stores.lake.tables import Tables, derived
+from perennial.validation.verdicts import judge_partitions, split_rows
+from pipelines.delivery_eta import delivery_eta
+from tests.lake import AT, DAYS, arrival, open_tables
+from world.city import City
+
+DAY = DAYS[0]
+DIRTY = replace(
+    delivery_eta,
+    aggregates=(),
+    expectations=[
+        *delivery_eta.expectations,
+        expect.mean_between("distance_km", 1.0, 5.0),
+        expect.unique("restaurant", "items").warn(),
+    ],
+)
+
+
+@pytest.fixture
+def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tables]:
+    monkeypatch.setattr("perennial.stores.lake.tables.PART_ROWS", 97)
+    tables = open_tables(tmp_path)
+    yield tables
+    tables.operations.close()
+
+
+@pytest.fixture
+def arrived(tmp_path: Path) -> Arrival:
+    whole = arrival(City(), DAY)
+    file = tmp_path / "orders.parquet"
+    whole.frame.write_parquet(file, row_group_size=50)
+    return replace(whole, rows=pl.scan_parquet(file))
+
+
+def test_a_partition_in_parts_lands_divides_and_featurizes_as_a_whole(tables: Tables, arrived: Arrival) -> None:
+    large = Large(tables=tables, pipeline=DIRTY)
+
+    landed, _ = large.land(arrived, revision=1, at=AT)
+    verdict, accepted = large.split(landed, at=AT)
+    outcome = derived(DIRTY, "features", accepted)
+    features, first = large.transform("features", accepted, outcome, lambda p: featurize_rows(p, DIRTY), at=AT)
+
+    whole = land(DIRTY, arrived).frame
+    split = split_rows(whole, DIRTY.judged, DIRTY.time)
+    expected = judge_partitions(split, DIRTY.judged)[DAY]
+    assert landed.content_hash == content_hash(whole)
+    assert accepted.content_hash == content_hash(split.accepted)
+    assert tables.records(DIRTY, "quarantined")[DAY].content_hash == content_hash(split.quarantined)
+    assert features.content_hash == content_hash(featurize_rows(split.accepted, DIRTY))
+    assert first.height == 97
+    assert tables.read(DIRTY, "accepted", [DAY]).select(split.accepted.columns).equals(split.accepted)
+    assert (verdict.landed, verdict.accepted, verdict.reason) == (expected.landed, expected.accepted, expected.reason)
+    for found, wanted in zip(verdict.results, expected.results, strict=True):
+        assert found.expectation == wanted.expectation
+        assert (found.success, found.unexpected) == (wanted.success, wanted.unexpected), wanted.expectation.claim
+        assert found.observed == pytest.approx(wanted.observed)
+        assert found.share == pytest.approx(wanted.share)
+        assert [row["row"] for row in found.examples] == [row["row"] for row in wanted.examples]
+
+
+def test_a_value_that_does_not_fit_in_a_late_part_lands_nothing(tables: Tables, arrived: Arrival) -> None:
+    rows = arrived.frame.with_columns(
+        pl.when(pl.int_range(pl.len()) == 250).then(0.5).otherwise(pl.col("items")).alias("items")
+    )
+
+    with pytest.raises(SchemaSkew, match="items"):
+        Large(tables=tables, pipeline=DIRTY).land(replace(arrived, rows=rows.lazy()), revision=1, at=AT)
+
+    assert not tables.lakehouse.exists(DIRTY.table("landed"))
+    assert tables.records(DIRTY, "landed") == {}
+    assert not list(Path(tables.lakehouse.root).rglob("*.parquet"))
+
+
+def test_the_same_partition_again_is_not_written_again(tables: Tables, arrived: Arrival) -> None:
+    large = Large(tables=tables, pipeline=DIRTY)
+    first, _ = large.land(arrived, revision=1, at=AT)
+
+    again, _ = large.land(arrived, revision=1, at=AT)
+
+    assert (again.table_version, again.content_hash) == (first.table_version, first.content_hash)
+    assert tables.lakehouse.version(DIRTY.table("landed")) == first.table_version
+
+
+def test_a_slot_is_replaced_whole_and_its_neighbours_stay(tables: Tables) -> None:
+    def write(key: str, revision: int, values: list[int]) -> None:
+        frame = pl.DataFrame({"partition": [key] * len(values), "value": values}, schema_overrides={"value": pl.Int64})
+        with slots.SlotWriter(tables.lakehouse, "shop/landed", key, revision) as writer:
+            for part in frame.iter_slices(2) if values else [frame]:
+                writer.add(part)
+            writer.commit()
+
+    for slot in (("a", 1, [1, 2, 3]), ("a", 2, [4]), ("b", 1, [5, 6, 7, 8, 9]), ("a", 1, [7, 8, 9, 10, 11])):
+        write(*slot)
+    write("a", 2, [])
+
+    def values(key: str, revision: int) -> list[int]:
+        return tables.lakehouse.read("shop/landed", partitions={key: revision})["value"].to_list()
+
+    assert [values("a", 1), values("a", 2), values("b", 1)] == [[7, 8, 9, 10, 11], [], [5, 6, 7, 8, 9]]
