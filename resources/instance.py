@@ -7,6 +7,7 @@ from pathlib import Path
 from dagster import DagsterInstance
 
 from perennial.settings import CLONE, Home
+from perennial.stores.folders import locked
 
 LAPTOP = CLONE / "deploy" / "dagster.yaml"
 
@@ -27,7 +28,11 @@ def prepare_dagster_home(home: Home, *, template: Path = LAPTOP) -> Path:
 
 
 def open_instance(home: Home, environ: MutableMapping[str, str]) -> DagsterInstance:
-    """Open the instance of `home`; `environ` becomes that of its runs. The caller closes it (`with`)."""
+    """Open the instance of `home`; `environ` becomes that of its runs. The caller closes it (`with`).
+
+    One process at a time: two that make Dagster's databases at once would leave them with two versions.
+    """
     folder = prepare_dagster_home(home)
     environ.update(home.environment)
-    return DagsterInstance.from_config(str(folder))
+    with locked(folder):
+        return DagsterInstance.from_config(str(folder))

@@ -24,7 +24,7 @@ JANUARY, FEBRUARY, MARCH = "2023-01", "2023-02", "2023-03"
 MIDDLE = datetime(2023, 2, 15, 12, tzinfo=UTC)
 APRIL = datetime(2023, 4, 5, 12, tzinfo=UTC)
 SHORT = replace(taxi_eta, windows=Windows(train=1))
-TABLES = ("landed", "accepted", "features", "labels")
+TABLES = ("landed", "accepted", "partials", "aggregates", "features", "labels")
 MADE = (*TABLES, "quarantined", "summary")
 EAST_HARLEM = 74
 

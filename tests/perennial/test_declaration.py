@@ -110,7 +110,7 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     ),
     (
         "label over rows",
-        {"label": Label("x", value=col("items") - col("items").mean(), known_at="delivered_at")},
+        {"label": Label("x", value=col("items") - col("items").mean(), known_at="delivered_at"), "aggregates": ()},
         ["'label.value'", "an aggregate is not allowed", "one row only"],
     ),
     *(
@@ -233,12 +233,14 @@ def _words(pipeline: Pipeline) -> list[str]:
 
 def test_a_request_carries_the_event_time_and_what_features_read() -> None:
     assert DECLARED.request_columns[0] == "ordered_at"
-    assert set(DECLARED.request_columns) == set(COLUMNS) - {"order_id", "delivered_at"}
+    rolling = {aggregate.name for aggregate in DECLARED.checked_aggregates}
+    assert set(DECLARED.request_columns) == (set(COLUMNS) | rolling) - {"order_id", "delivered_at"}
     assert "dropoff_at" not in taxi_eta.request_columns
 
 
 def test_drift_watches_what_features_read_unless_declared() -> None:
-    assert set(taxi_eta.drift_columns) == set(taxi_eta.request_columns) - {"pickup_at"}
+    declared = set(taxi_eta.request_columns) & set(taxi_eta.schema.names)
+    assert set(taxi_eta.drift_columns) == declared - {"pickup_at"}
     assert DECLARED.drift_columns == DECLARED.monitoring.columns
 
 

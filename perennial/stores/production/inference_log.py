@@ -49,7 +49,7 @@ _ATTEMPTS = 10
 class _Line(Record, kw_only=True, gc=False):
     instance: msgspec.Raw
     features: msgspec.Raw
-    defaulted: msgspec.Raw | None = None
+    defaulted: msgspec.Raw = msgspec.Raw(b"null")  # in a union with None msgspec takes nothing but null
 
 
 class _Partition(msgspec.Struct):
@@ -209,7 +209,8 @@ def _decode(chunks: Iterator[bytes]) -> tuple[pl.DataFrame, int]:
                 record = decoder.decode(text)
                 values = {name: getattr(record, name) for name in LAKE_SCHEMA}
                 raw = {name: value for name, value in values.items() if isinstance(value, msgspec.Raw)}
-                lines.append(values | {name: bytes(value).decode() for name, value in raw.items()})
+                texts = {name: bytes(value).decode() for name, value in raw.items()}
+                lines.append(values | {name: None if text == "null" else text for name, text in texts.items()})
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 unreadable += 1
     return pl.DataFrame(lines, schema=LAKE_SCHEMA), unreadable

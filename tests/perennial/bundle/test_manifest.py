@@ -72,7 +72,10 @@ def test_features_are_read_back_as_they_were_declared(pipeline: Pipeline) -> Non
 def test_a_request_carries_what_features_read_and_may_carry_the_rest_of_the_key(pipeline: Pipeline) -> None:
     schema = json.loads(describe_requests(pipeline))
 
-    assert [column["name"] for column in schema["columns"]] == list(pipeline.request_columns)
+    looked_up = {lookup["name"] for lookup in schema["lookups"]}
+    assert looked_up == {aggregate.name for aggregate in pipeline.checked_aggregates}
+    carried = [name for name in pipeline.request_columns if name not in looked_up]
+    assert [column["name"] for column in schema["columns"]] == carried
     assert schema["key"] == list(pipeline.key)
     required, optional = ({column["name"] for column in schema[part]} for part in ("columns", "optional"))
     assert not required & optional

@@ -25,7 +25,7 @@ from world.files import told_orders
 
 SPLITS = {"2024-01-01": "train", "2024-01-02": "train", "2024-01-03": "validation", "2024-01-04": "test"}
 BOOSTING = GradientBoosting()
-PIPELINE = replace(delivery_eta, candidates=[Median(by="restaurant"), Linear(), BOOSTING])
+PIPELINE = replace(delivery_eta, aggregates=(), candidates=[Median(by="restaurant"), Linear(), BOOSTING])
 
 
 @pytest.fixture(scope="module")

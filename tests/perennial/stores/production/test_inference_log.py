@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import random
@@ -10,6 +11,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -222,3 +224,16 @@ def test_only_the_asked_partitions_are_read(tmp_path: Path) -> None:
     assert read_inference_log(str(table), ["2024-03-02"], SCHEMA).height == 10
     assert read_inference_log(str(table), ["2023-03-02"], SCHEMA).height == 0
     assert read_inference_log(str(tmp_path / "no table"), ["2024-03-02"], SCHEMA).height == 0
+
+
+def test_what_was_looked_up_in_vain_reaches_the_lake_with_its_record(tmp_path: Path) -> None:
+    writer = SegmentWriter(tmp_path / "segments")
+    marked = msgspec.structs.replace(a_record(1), defaulted={"mean": "absent"})
+    writer.append([a_record(2), marked])
+    writer.close()
+
+    taken = take_in(tmp_path / "segments", str(tmp_path / "lake"))
+
+    assert (taken.rows, taken.unreadable) == (2, 0)
+    marks = pl.read_delta(str(tmp_path / "lake")).sort("id").select("id", "defaulted").rows()
+    assert [json.loads(mark) if mark else None for _, mark in marks] == [{"mean": "absent"}, None]
