@@ -130,7 +130,8 @@ class RangeRun:
         self.blocked: dict[str, str] = {}
         self._materializations = Materializations(context)
         self._evaluations = Evaluations(context, dg.AssetKey([pipeline.name, names[0]]), check)
-        self._is_past = False
+        self.is_past = False
+        """Whether the rows at hand are of an earlier revision, of which nothing is reported."""
 
     def batches(self, rows: Mapping[str, int]) -> Iterator[list[str]]:
         """The keys of `rows` in batches; what the check found in one is reported behind it, all at once."""
@@ -167,13 +168,15 @@ class RangeRun:
 
     def _revisions(self, tables: Tables, name: str) -> Iterator[dict[str, PartitionRecord]]:
         yield self.upstream(tables, name)
-        self._is_past = True
         standing, own = tables.standing(self.pipeline), self.names[0]
         stale = {key: _stale(standing, name, own, key) for key in self.keys}
+        if not any(stale.values()):
+            return
+        self.is_past = True
         history = tables.history(self.pipeline, name)
-        for layer in range(max(map(len, stale.values()), default=0)):
+        for layer in range(max(map(len, stale.values()))):
             yield {key: history[key][numbers[layer]] for key, numbers in stale.items() if layer < len(numbers)}
-        self._is_past = False
+        self.is_past = False
 
     def written(self, key: str, metadata: Metadata, check_metadata: Metadata | None = None, *, found: str = "") -> None:
         """Report that `key` of the first asset stands in the lake, and that its check passed: what it `found`."""
@@ -182,7 +185,7 @@ class RangeRun:
 
     def materialized(self, key: str, metadata: Metadata, name: str) -> None:
         """Report that `key` of asset `name` stands in the lake."""
-        if self._is_past:
+        if self.is_past:
             return
         self._materializations.add(
             dg.AssetMaterialization([self.pipeline.name, name], partition=key, metadata=dict(metadata))
@@ -190,7 +193,7 @@ class RangeRun:
 
     def block(self, key: str, reason: str, check_metadata: Metadata | None = None) -> None:
         """Report that `key` is blocked, and why; its neighbours go on."""
-        if self._is_past:
+        if self.is_past:
             self.context.log.warning(f"{self.pipeline.name} {key}: an earlier revision is blocked: {reason}")
             return
         self.blocked[key] = reason
@@ -239,7 +242,7 @@ class RangeRun:
         severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
         blocking: bool = True,
     ) -> None:
-        if self._evaluations.check is not None and not self._is_past:
+        if self._evaluations.check is not None and not self.is_past:
             shown = {"metadata": dict(metadata), "description": found or None}
             blocks = blocking and severity is dg.AssetCheckSeverity.ERROR
             self._evaluations.add(key, {"passed": passed, "severity": severity, "blocking": blocks, **shown})
@@ -254,11 +257,6 @@ class RangeRun:
         if any(spec.name == LINEAGE for spec in self.context.assets_def.check_specs):
             for evaluation in evaluate_lineage(self.pipeline, self.context.resources.tables, made):
                 self.context.log_event(evaluation)
-
-    @property
-    def is_past(self) -> bool:
-        """Whether the rows at hand are of an earlier revision, of which nothing is reported."""
-        return self._is_past
 
     def _blocked_in_this_run(self) -> dict[str, str]:
         """What is blocked here, and what could not be seen at its source, whose rows of before stand all the same."""

@@ -122,15 +122,12 @@ class Pipeline:
     @cached_property
     def hash(self) -> str:
         """sha256 of the whole declaration; equal declarations have equal hashes."""
-        canonical = json.dumps(_plain(self), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return _sha256(_plain(self))
 
     def part_hash(self, *names: str) -> str:
         """sha256 of some fields of the declaration: what a step applied; computed once, asked for every partition."""
         if names not in self._part_hashes:
-            parts = [_plain(getattr(self, name)) for name in names]
-            canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"))
-            self._part_hashes[names] = hashlib.sha256(canonical.encode()).hexdigest()
+            self._part_hashes[names] = _sha256([_plain(getattr(self, name)) for name in names])
         return self._part_hashes[names]
 
     @cached_property
@@ -152,6 +149,11 @@ class Pipeline:
     def table(self, name: str) -> str:
         """Name of one of the pipeline's tables in the lake, such as `taxi_eta/landed`."""
         return f"{self.name}/{name}"
+
+
+def _sha256(plain: Any) -> str:
+    canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:

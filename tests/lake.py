@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -70,6 +73,25 @@ def arrival(city: City, day: str) -> Arrival:
         signature="1",
         fetched_at=AT,
     )
+
+
+def filled_home(root: Path, pipeline: Pipeline) -> Path:
+    """A home with the data tables of DAYS, closed, for `copied_tables`."""
+    tables = open_tables(root)
+    fill(tables, pipeline)
+    tables.operations.close()
+    return root
+
+
+@contextmanager
+def copied_tables(filled: Path, root: Path) -> Iterator[Tables]:
+    """The tables of a copy of the home `filled` in `root`, open."""
+    shutil.copytree(filled, root)
+    tables = open_tables(root)
+    try:
+        yield tables
+    finally:
+        tables.operations.close()
 
 
 def open_tables(root: Path) -> Tables:

@@ -62,8 +62,11 @@ class SlotWriter:
         """The parts again, as they were written."""
         self._wait()
         for file in self._files:
-            path = self._lakehouse.path(f"{self._table}/{file}")
+            path = self._path(file)
             yield pl.read_parquet(path, storage_options=dict(self._lakehouse.storage_options) or None)
+
+    def _path(self, file: str) -> str:
+        return self._lakehouse.path(f"{self._table}/{file}")
 
     def _wait(self) -> None:
         behind, self._behind = self._behind, None
@@ -77,7 +80,7 @@ class SlotWriter:
         if not part.height:
             return
         file = f"{self._name}-{len(self._files):06d}.parquet"
-        path = f"{self._lakehouse.path(self._table)}/{file}"
+        path = self._path(file)
         if "://" not in path:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
         self._files[file] = (0, part.height)  # so that a part which is cut short is discarded too
@@ -111,6 +114,6 @@ class SlotWriter:
     def discard(self) -> None:
         """Remove the parts that were written and are not wanted."""
         for file in self._files:
-            path = self._lakehouse.path(f"{self._table}/{file}")
+            path = self._path(file)
             if "://" not in path:
                 Path(path).unlink(missing_ok=True)

@@ -9,7 +9,7 @@ table wait for each other over both.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -73,17 +73,13 @@ class Tables:
             self._announce(pipeline, name, {key: numbers[key] for key in changed if history.get(key)}, before, at=at)
             version = self._write(pipeline, name, rows, {key: numbers[key] for key in changed})
             records = {
-                key: PartitionRecord(
-                    partition=key,
-                    revision=numbers[key],
+                key: _record_of(
+                    key,
+                    numbers[key],
+                    outcome,
                     content_hash=hashes[key],
                     rows=parts[key].height if key in parts else 0,
-                    status="blocked" if outcome.blocked else "ok",
-                    reason=outcome.blocked,
-                    inputs=dict(outcome.inputs),
-                    provenance=dict(outcome.provenance),
                     table_version=version if key in changed else _version_of(before[key]),
-                    known_at=outcome.known_at,
                 )
                 for key, outcome in outcomes.items()
             }
@@ -106,17 +102,13 @@ class Tables:
                 written.discard()
             elif before:
                 self._announce(pipeline, name, {key: number}, {key: before}, at=at)
-            record = PartitionRecord(
-                partition=key,
-                revision=number,
+            record = _record_of(
+                key,
+                number,
+                outcome,
                 content_hash=written.content_hash,
                 rows=written.rows,
-                status="blocked" if outcome.blocked else "ok",
-                reason=outcome.blocked,
-                inputs=dict(outcome.inputs),
-                provenance=dict(outcome.provenance),
                 table_version=_version_of(before) if same else written.commit(),
-                known_at=outcome.known_at,
             )
             self.operations.record_partitions(pipeline.name, name, [record], at=at)
         return record
@@ -136,18 +128,15 @@ class Tables:
             history = self.operations.revisions(pipeline.name, name).get(key, {})
             number = _number(name, outcome, history, "")
             before = history.get(number)
-            record = PartitionRecord(
-                partition=key,
-                revision=number,
-                content_hash=before.content_hash if before else "",
+            kept = _record_of(
+                key,
+                number,
+                outcome,
+                content_hash=_hash_of(before) or "",
                 rows=before.rows if before else 0,
                 table_version=_version_of(before),
-                status="blocked",
-                reason=outcome.blocked,
-                inputs=dict(outcome.inputs),
-                provenance=dict(outcome.provenance),
-                known_at=outcome.known_at,
             )
+            record = replace(kept, status="blocked")
             self.operations.record_partitions(pipeline.name, name, [record], at=at)
 
     def records(self, pipeline: Pipeline, name: str) -> dict[str, PartitionRecord]:
@@ -206,19 +195,15 @@ class Tables:
     ) -> None:
         """Record of rows that are about to be replaced that they are: a writer that dies leaves no old hash on them."""
         taken = {key: number for key, number in numbers.items() if name not in STEPS or before[key]}
-        records = [
-            PartitionRecord(
-                partition=key,
-                revision=number,
-                content_hash="",
-                rows=0,
-                status="blocked",
-                reason="it was being written when its run ended",
-                provenance=dict(one.provenance) if (one := before[key]) else {},
-                known_at=one.known_at if one else None,
+        records = []
+        for key, number in taken.items():
+            stood = before[key]
+            outcome = Outcome(
+                provenance=stood.provenance if stood else {},
+                known_at=stood.known_at if stood else None,
+                blocked="it was being written when its run ended",
             )
-            for key, number in taken.items()
-        ]
+            records.append(_record_of(key, number, outcome, content_hash="", rows=0, table_version=None))
         self.operations.record_partitions(pipeline.name, name, records, at=at)
 
     def _write(self, pipeline: Pipeline, name: str, rows: pl.DataFrame, changed: Mapping[str, int]) -> int | None:
@@ -275,6 +260,24 @@ def _number(name: str, outcome: Outcome, history: Mapping[int, PartitionRecord],
 def _is_empty(record: PartitionRecord) -> bool:
     """Whether it records a delivery of which nothing could be written."""
     return record.status == "blocked" and not record.content_hash
+
+
+def _record_of(
+    key: str, number: int, outcome: Outcome, *, content_hash: str, rows: int, table_version: int | None
+) -> PartitionRecord:
+    """The record of revision `number` of `key`, as its outcome and what stands in the lake say it."""
+    return PartitionRecord(
+        partition=key,
+        revision=number,
+        content_hash=content_hash,
+        rows=rows,
+        status="blocked" if outcome.blocked else "ok",
+        reason=outcome.blocked,
+        inputs=dict(outcome.inputs),
+        provenance=dict(outcome.provenance),
+        table_version=table_version,
+        known_at=outcome.known_at,
+    )
 
 
 def _hash_of(record: PartitionRecord | None) -> str | None:

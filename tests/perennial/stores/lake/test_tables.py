@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 
 from perennial.content import content_hash
 from perennial.errors import SchemaSkew
-from perennial.settings import home_at
 from perennial.stores.lake.lakehouse import Lakehouse, Partitions
 from perennial.stores.lake.tables import Outcome, Tables
-from perennial.stores.operations import Operations
 from pipelines.delivery_eta import delivery_eta
+from tests.lake import open_tables
 
 AT = datetime(2024, 2, 1, 12, tzinfo=UTC)
 A, B, C = "2024-01-01", "2024-01-02", "2024-01-03"
@@ -28,14 +27,6 @@ A, B, C = "2024-01-01", "2024-01-02", "2024-01-03"
 def frame(rows: Mapping[str, list[int]]) -> pl.DataFrame:
     listed = [(key, value) for key, values in rows.items() for value in values]
     return pl.DataFrame(listed, schema={"partition": pl.String, "value": pl.Int64}, orient="row")
-
-
-def open_tables(root: Path) -> Tables:
-    home = home_at(root)
-    root.mkdir(parents=True, exist_ok=True)
-    operations = Operations(home.operations_url)
-    operations.migrate()
-    return Tables(lakehouse=Lakehouse(root=home.lake), operations=operations)
 
 
 @pytest.fixture

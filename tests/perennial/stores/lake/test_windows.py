@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from perennial.stores.lake.summaries import acknowledge
 from perennial.stores.lake.tables import Outcome, Tables
 from perennial.stores.lake.windows import collect_training_set, held_out_rows
 from pipelines.delivery_eta import delivery_eta
-from tests.lake import AT, DAYS, fill, open_tables
+from tests.lake import AT, DAYS, copied_tables, fill, filled_home
 
 SHORT = replace(delivery_eta, windows=Windows(train=2, validation=1, test=1), source=Files("{root}"))
 AS_OF = DAYS[-1]
@@ -30,19 +29,13 @@ AS_OF = DAYS[-1]
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the data tables of DAYS, closed."""
-    root = tmp_path_factory.mktemp("filled") / "home"
-    tables = open_tables(root)
-    fill(tables, SHORT)
-    tables.operations.close()
-    return root
+    return filled_home(tmp_path_factory.mktemp("filled") / "home", SHORT)
 
 
 @pytest.fixture
 def tables(filled: Path, tmp_path: Path) -> Iterator[Tables]:
-    shutil.copytree(filled, tmp_path / "home")
-    tables = open_tables(tmp_path / "home")
-    yield tables
-    tables.operations.close()
+    with copied_tables(filled, tmp_path / "home") as tables:
+        yield tables
 
 
 def test_a_training_set_names_what_it_was_made_from_and_repeats(tables: Tables) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -18,26 +17,20 @@ from perennial.stores.production.inference_log import TABLE, take_in
 from perennial.stores.production.segments import Record, SegmentWriter
 from perennial.stores.production.served import Served
 from pipelines.delivery_eta import delivery_eta
-from tests.lake import AT, DAYS, fill, open_tables
+from tests.lake import AT, DAYS, copied_tables, fill, filled_home
 
 DAY = DAYS[1]
 
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("filled") / "home"
-    tables = open_tables(root)
-    fill(tables, delivery_eta)
-    tables.operations.close()
-    return root
+    return filled_home(tmp_path_factory.mktemp("filled") / "home", delivery_eta)
 
 
 @pytest.fixture
 def tables(filled: Path, tmp_path: Path) -> Iterator[Tables]:
-    shutil.copytree(filled, tmp_path / "home")
-    tables = open_tables(tmp_path / "home")
-    yield tables
-    tables.operations.close()
+    with copied_tables(filled, tmp_path / "home") as tables:
+        yield tables
 
 
 def served(tables: Tables, every: Any = "1d", **changes: Any) -> Served:

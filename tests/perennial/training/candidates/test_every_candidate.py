@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import polars as pl
 import pytest
@@ -13,6 +11,7 @@ from hypothesis import strategies as st
 from perennial.bundle.parity import compare
 from perennial.errors import PerennialError
 from perennial.training.candidates import Candidate, GradientBoosting, Linear, Median, NeuralNet, Rows
+from tests.perennial.training.candidates.corners import corners, rows_of
 
 QUICK = [
     Median(by="zone"),
@@ -20,7 +19,6 @@ QUICK = [
     GradientBoosting(max_iter=5, min_samples_leaf=1, max_categories=3, smoothing=1.0),
     NeuralNet(hidden=(4,), epochs=2, batch_size=16, max_categories=3),
 ]
-EXTREMES = [0.0, -0.0, 1.0, -1e-30, 1e-45, 3.4028235e38, -3.4028235e38, float("inf"), float("-inf"), float("nan"), None]
 
 numbers = st.one_of(
     st.none(),
@@ -39,25 +37,6 @@ frames = st.integers(1, 40).flatmap(
         }
     )
 )
-
-
-def rows_of(raw: dict[str, list[Any]]) -> Rows:
-    features = pl.DataFrame(
-        {
-            "distance": pl.Series(raw["distance"], dtype=pl.Float64, strict=False).cast(pl.Float32),
-            "hour": pl.Series(raw["hour"], dtype=pl.Float32, strict=False),
-            "zone": pl.Series(raw["zone"], dtype=pl.String),
-        }
-    )
-    return Rows(features=features, label=np.array(raw["label"]))
-
-
-def corners(rows: Rows) -> pl.DataFrame:
-    """The rows themselves, then an unseen category, nulls and extremes."""
-    extreme = pl.DataFrame(
-        {"distance": pl.Series(EXTREMES, dtype=pl.Float32), "hour": pl.Series(EXTREMES[::-1], dtype=pl.Float32)}
-    ).with_columns(zone=pl.Series(["never seen before", None, ""] * 3 + ["a", "b"]))
-    return pl.concat([rows.features, extreme])
 
 
 @pytest.mark.parametrize("candidate", QUICK, ids=lambda candidate: candidate.name)
