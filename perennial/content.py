@@ -55,12 +55,15 @@ class _Column:
 
     def __init__(self, name: str, dtype: pl.DataType) -> None:
         self._name = f"|{name}:{dtype}|".encode()
+        self._rows = 0
         self._nulls, self._lengths, self._values = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
 
     def add(self, column: pl.Series) -> None:
-        self._nulls.update(column.is_null().cast(pl.UInt8).to_numpy().data)
+        if column.null_count():
+            self._nulls.update((column.is_null().arg_true().cast(pl.UInt64) + self._rows).to_numpy().data)
+        self._rows += len(column)
         if column.dtype == pl.String:
-            filled = column.fill_null("")
+            filled = column.fill_null("") if column.null_count() else column
             self._lengths.update(filled.str.len_bytes().to_numpy().data)
             self._values.update(_text(filled))
         elif column.dtype.is_nested():
@@ -93,5 +96,9 @@ def _numbers(column: pl.Series) -> pl.Series:
         return column.cast(pl.UInt8).fill_null(0)
     if column.dtype.is_float():
         # one NaN and one zero: -0.0 == 0.0, and a NaN's payload means nothing
-        column = pl.select(pl.when(column.is_nan()).then(float("nan")).otherwise(column + 0.0).alias("x"))["x"]
-    return column.to_physical().fill_null(0)
+        nan = column.is_nan()
+        column = column + 0.0
+        if nan.any():
+            column = pl.select(pl.when(nan).then(float("nan")).otherwise(column).alias("x"))["x"]
+    physical = column.to_physical()
+    return physical.fill_null(0) if physical.null_count() else physical

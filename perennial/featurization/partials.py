@@ -40,7 +40,7 @@ def partial_rows(accepted: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
     end = pl.col("partition").replace_strict(ends, return_dtype=pl.Datetime("us", "UTC"))
     on_time = pl.max_horizontal("known_at", end)
     rows = accepted.select(
-        "partition",
+        pl.col("partition").cast(pl.Enum(sorted(ends))),  # grouped and sorted as numbers
         *entity_columns(aggregates),
         pl.col("event_time").dt.convert_time_zone(pipeline.time.timezone).dt.date().alias("day"),
         on_time.alias("known_at"),

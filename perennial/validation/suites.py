@@ -136,10 +136,12 @@ def measures(accepted: pl.DataFrame, counts: pl.DataFrame, declared: Sequence[Ex
 
 def partition_windows(partitions: pl.Series, calendar: Calendar) -> pl.DataFrame:
     """Wall-clock `start` and `end` of each of the `partitions` in the calendar's timezone; `closed`, its end in UTC."""
+    import numpy as np
+
     runs = partitions.rle().struct.unnest()
     of_key = {key: (*_wall_clock(key, calendar), calendar.window(key).end) for key in runs["value"].unique()}
     found = pl.DataFrame([of_key[key] for key in runs["value"]], schema=_WINDOW, orient="row")
-    return found.select(pl.all().repeat_by(runs["len"]).explode()).with_columns(partition=partitions)
+    return found[np.repeat(np.arange(runs.height), runs["len"])].with_columns(partition=partitions)
 
 
 def unexpected_rows(frame: pl.DataFrame, claims: Sequence[Claim]) -> list[np.ndarray]:
