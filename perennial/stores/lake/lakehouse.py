@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from perennial.errors import PerennialError, SchemaSkew
 
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
 Partitions = Sequence[str] | Mapping[str, int]
 """Whole partitions by their keys, or of each partition the one revision that is meant."""
+ATTEMPTS = 5
+"""How often a commit is tried: writers wait for each other, so that only the lake's care can be in its way."""
 NO_ROOM = ("No space left on device", "File too large", "Disk quota exceeded")
 KEEP_LOG = {"delta.logRetentionDuration": "interval 36500 days", "delta.enableExpiredLogCleanup": "false"}
 """Delta forgets commits older than 30 days at a checkpoint, and with them every version that they made."""
@@ -37,11 +42,7 @@ class Lakehouse:
 
     def version(self, table: str) -> int | None:
         """The newest version of `table`, or None before its first write."""
-        from deltalake import DeltaTable
-
-        if not self.exists(table):
-            return None
-        return int(DeltaTable(self.path(table), storage_options=dict(self.storage_options)).version())
+        return int(self._open(table).version()) if self.exists(table) else None
 
     def exists(self, table: str) -> bool:
         """Whether `table` was ever written."""
@@ -66,24 +67,17 @@ class Lakehouse:
             raise ValueError(f"{table}: rows of partitions {sorted(stray)} in a write of {list(partitions)}")
         self._prepare(table, frame)
         whole = frame.rechunk()  # delta-rs 1.6 writes chunks side by side, in any order
-        for attempt in range(5):
-            try:
-                write_deltalake(
-                    self.path(table),
-                    whole.to_arrow(compat_level=pl.CompatLevel.oldest()),
-                    mode="overwrite",
-                    schema_mode="merge",
-                    predicate=_predicate(partitions),
-                    storage_options=dict(self.storage_options),
-                )
-                break
-            except _conflict():
-                if attempt == 4:
-                    raise
-            except (OSError, _delta_error()) as error:
-                refuse_if_full(error, where=self.path(table))
-                raise
-        return int(self.version(table) or 0)
+        return self._commit(
+            table,
+            lambda: write_deltalake(
+                self.path(table),
+                whole.to_arrow(compat_level=pl.CompatLevel.oldest()),
+                mode="overwrite",
+                schema_mode="merge",
+                predicate=_predicate(partitions),
+                storage_options=dict(self.storage_options),
+            ),
+        )
 
     def replace_files(
         self, table: str, blank: pl.DataFrame, slot: Mapping[str, str], files: Mapping[str, tuple[int, int]]
@@ -91,9 +85,8 @@ class Lakehouse:
         """Let `files`, which lie in the table's folder, be all that `slot` holds, in one commit.
 
         `blank` is a frame without rows of the table's columns; each file comes with its bytes and rows.
-        Returns the table's version.
+        Returns the table's version. A commit that lost against another is tried again.
         """
-        from deltalake import DeltaTable
         from deltalake.transaction import AddAction
 
         self._prepare(table, blank)
@@ -102,15 +95,19 @@ class Lakehouse:
             AddAction(file, size, dict(slot), now, data_change=True, stats=json.dumps({"numRecords": rows}))
             for file, (size, rows) in files.items()
         ]
-        delta = DeltaTable(self.path(table), storage_options=dict(self.storage_options))
-        delta.create_write_transaction(
-            added,
-            mode="overwrite",
-            schema=delta.schema(),
-            partition_by=list(slot),
-            partition_filters=[(name, "=", value) for name, value in slot.items()],
-        )
-        return int(self.version(table) or 0)
+
+        def replace() -> None:
+            self._widen(table, blank)
+            delta = self._open(table)
+            delta.create_write_transaction(
+                added,
+                mode="overwrite",
+                schema=delta.schema(),
+                partition_by=list(slot),
+                partition_filters=[(name, "=", value) for name, value in slot.items()],
+            )
+
+        return self._commit(table, replace)
 
     def parts(self, table: str, slot: Mapping[str, int], *, rows: int) -> Iterator[pl.DataFrame]:
         """The rows of one slot, as they were written, about `rows` at a time; one part at least."""
@@ -133,6 +130,25 @@ class Lakehouse:
         if columns is not None:
             rows = rows.select(list(dict.fromkeys([*columns, "partition"])))
         return rows.collect().sort("partition", maintain_order=True)
+
+    def _open(self, table: str) -> DeltaTable:
+        from deltalake import DeltaTable
+
+        return DeltaTable(self.path(table), storage_options=dict(self.storage_options))
+
+    def _commit(self, table: str, write: Callable[[], None]) -> int:
+        """Let `write` commit to `table`, again while it loses against others; the table's version then."""
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                write()
+                break
+            except _conflict():
+                if not left:
+                    raise
+            except (OSError, _delta_error()) as error:
+                refuse_if_full(error, where=self.path(table))
+                raise
+        return int(self.version(table) or 0)
 
     def _prepare(self, table: str, frame: pl.DataFrame) -> None:
         if self.exists(table):
@@ -160,6 +176,17 @@ class Lakehouse:
                     expected=str(stands[name]).lower(),
                     hint=f"give the column another name; or move {self.path(table)} aside and backfill --everything",
                 )
+
+    def _widen(self, table: str, blank: pl.DataFrame) -> None:
+        """Give `table` the columns that only `blank` has."""
+        from deltalake import Schema
+
+        delta = self._open(table)
+        known = {field.name for field in delta.schema().fields}
+        wanted = Schema.from_arrow(blank.to_arrow(compat_level=pl.CompatLevel.oldest()).schema).fields
+        new = [field for field in wanted if field.name not in known]
+        if new:
+            delta.alter.add_columns(new)
 
     def _create(self, table: str, frame: pl.DataFrame) -> None:
         from deltalake import DeltaTable

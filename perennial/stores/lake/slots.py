@@ -105,17 +105,21 @@ class SlotWriter:
         return self._content.hexdigest()
 
     def commit(self) -> int:
-        """Let the parts be the slot, in one commit; return the table's version."""
+        """Let the parts be the slot, in one commit; return the table's version.
+
+        From then on they belong to the table, and nothing that fails later removes them.
+        """
         self._wait()
         if self._schema is None:
             raise ValueError(f"{self._table}: a slot needs one part at least")
         blank = pl.DataFrame(schema=self._schema).with_columns(
             partition=pl.lit(self._slot["partition"]), revision=pl.lit(int(self._slot["revision"]), pl.Int32)
         )
-        return self._lakehouse.replace_files(self._table, blank.clear(), self._slot, self._files)
+        files, self._files = self._files, {}
+        return self._lakehouse.replace_files(self._table, blank.clear(), self._slot, files)
 
     def discard(self) -> None:
-        """Remove the parts that were written and are not wanted."""
+        """Remove the parts that were written and are not wanted; what was committed stays."""
         for file in self._files:
             path = self._path(file)
             if "://" not in path:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable
 
 from perennial import expect
 from perennial.content import content_hash
-from perennial.errors import SchemaSkew
+from perennial.errors import PerennialError, SchemaSkew, SourceUnreachable
 from perennial.featurization.expressions import featurize_rows
 from perennial.ingestion.landing import Arrival, land
 from perennial.stores.lake import slots
+from perennial.stores.lake.lakehouse import Lakehouse
 from perennial.stores.lake.large import Large
 from perennial.stores.lake.tables import Tables, derived
 from perennial.validation.verdicts import judge_partitions, split_rows
@@ -97,6 +100,73 @@ def test_the_same_partition_again_is_not_written_again(tables: Tables, arrived: 
 
     assert (again.table_version, again.content_hash) == (first.table_version, first.content_hash)
     assert tables.lakehouse.version(DIRTY.table("landed")) == first.table_version
+
+
+def test_what_another_run_landed_meanwhile_stands_and_the_later_one_is_told_to_come_again(
+    tables: Tables, arrived: Arrival
+) -> None:
+    large = Large(tables=tables, pipeline=DIRTY)
+    theirs = replace(arrived, sha256="another file", rows=arrived.frame.tail(100).lazy())
+    landed, _ = large.land(theirs, revision=1, at=AT)
+
+    with pytest.raises(SourceUnreachable, match="another run landed this partition meanwhile"):
+        large.land(arrived, revision=1, at=AT)
+
+    assert replace(tables.records(DIRTY, "landed")[DAY], written_at=None) == landed
+    assert content_hash(tables.read(DIRTY, "landed", [DAY])) == landed.content_hash
+    assert len(list(Path(tables.lakehouse.root).rglob("*.parquet"))) == 1
+
+
+def test_what_was_committed_outlives_what_fails_after_it(tables: Tables) -> None:
+    rows = pl.DataFrame({"partition": ["a"], "value": [1]})
+
+    def write() -> None:
+        with slots.SlotWriter(tables.lakehouse, "shop/landed", "a", 1) as written:
+            written.add(rows)
+            written.commit()
+            raise PerennialError("the operations database cannot be written", where="shop")
+
+    with pytest.raises(PerennialError):
+        write()
+
+    assert tables.lakehouse.read("shop/landed", partitions={"a": 1})["value"].to_list() == [1]
+
+
+def test_a_new_feature_of_a_large_partition_is_a_column_of_its_table(tables: Tables, arrived: Arrival) -> None:
+    large = Large(tables=tables, pipeline=DIRTY)
+    landed, _ = large.land(arrived, revision=1, at=AT)
+    _, accepted = large.split(landed, at=AT)
+    longer = replace(DIRTY, features=[*DIRTY.features, (pl.col("distance_km") * 2).alias("there_and_back")])
+
+    for pipeline in (DIRTY, longer):
+        outcome = derived(pipeline, "features", accepted)
+        step = Large(tables=tables, pipeline=pipeline)
+        step.transform("features", accepted, outcome, partial(featurize_rows, pipeline=pipeline), at=AT)
+
+    read = tables.read(longer, "features", [DAY])
+    assert content_hash(read) == tables.records(longer, "features")[DAY].content_hash
+    assert read["there_and_back"].sum() > 0
+
+
+class Tended(Lakehouse):
+    """A lake whose care changes a table as soon as a writer has looked at it."""
+
+    def _open(self, table: str) -> DeltaTable:
+        delta = Lakehouse._open(self, table)
+        if delta.metadata().configuration.get("tended") is None:
+            delta.alter.set_table_properties({"tended": "yes"}, raise_if_not_exists=False)
+            return DeltaTable(self.path(table), version=delta.version() - 1)
+        return delta
+
+
+def test_a_slot_that_lost_against_the_care_of_the_lake_is_committed_again(tables: Tables) -> None:
+    rows = pl.DataFrame({"partition": ["a"], "value": [1]})
+    for value in (1, 2):
+        with slots.SlotWriter(Tended(root=tables.lakehouse.root), "shop/landed", "a", 1) as written:
+            written.add(rows.with_columns(value=value))
+            written.commit()
+
+    assert tables.lakehouse.read("shop/landed", partitions={"a": 1})["value"].to_list() == [2]
 
 
 def test_a_slot_is_replaced_whole_and_its_neighbours_stay(tables: Tables) -> None:
