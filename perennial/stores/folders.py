@@ -1,6 +1,6 @@
 """Folders: files that appear on disk together or not at all, and locks between processes.
 
-A process that is killed leaves at most a folder named `.new-…` or `.old-…`; whoever next holds the lock
+A process that is killed leaves at most a folder or a link named `.new-…` or `.old-…`; whoever next holds the lock
 of the folder around it sweeps it away.
 """
 
@@ -74,7 +74,10 @@ def remove_folder(target: Path) -> None:
 def sweep(folder: Path) -> None:
     """Remove what killed processes left in `folder`, whose lock the caller holds."""
     for left in [*folder.glob(".new-*"), *folder.glob(".old-*")]:
-        shutil.rmtree(left, ignore_errors=True)
+        if left.is_symlink():
+            left.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def sync(folder: Path) -> None:

@@ -24,7 +24,7 @@ class BundleStore:
         """Keep a sealed bundle and return its sha256.
 
         The folder appears whole or not at all, also after a power cut. A bundle that is there already
-        is verified and left as it is. Raises BundleError when `files` contradict their manifest.
+        is verified, and its files are left as they are. Raises BundleError when `files` contradict their manifest.
         """
         sha256 = sha256_of(files)
         open_bundle(files, sha256)
@@ -32,6 +32,7 @@ class BundleStore:
             sweep(self.root)
             if self.path(sha256).exists():
                 open_bundle(self.path(sha256), sha256)
+                self.path(sha256).touch()  # as young as a new one: the clean-up gives its maker time to name it
             else:
                 write_folder(self.path(sha256), files)
         return sha256

@@ -78,12 +78,22 @@ def test_only_an_old_bundle_that_is_no_version_and_no_step_names_goes(cleaning: 
     assert {path.name for path in cleaning.home.bundles.iterdir()} == {young, registered, awaiting}
 
 
+def test_an_old_bundle_that_is_made_again_is_as_young_as_a_new_one(cleaning: Cleaning) -> None:
+    again = bundle(cleaning, "again", 40)
+    BundleStore(cleaning.home.bundles).put(seal(dict.fromkeys(FILES, b"{}"), {"pipeline": "again"}))
+
+    assert not cleaning.clean(now=NOW, dry_run=False).done
+    assert (cleaning.home.bundles / again).is_dir()
+
+
 def test_what_killed_processes_left_goes_at_once(cleaning: Cleaning) -> None:
     left = [
         write(cleaning.home.bundles / ".new-abc" / "model.onnx", 0),
         write(cleaning.home.artifacts / "eta" / "2024-03" / ".old-def" / "set" / "x", 0),
         write(cleaning.home.tracking / "runs" / ".new-ghi" / "record.json", 0),
     ]
+    link = cleaning.home.artifacts / "eta" / "2024-03" / ".new-selected"
+    link.symlink_to(".set-selected.abc", target_is_directory=True)
     waiting = write(cleaning.home.tracking / "runs" / "record" / "record.json", 500)
 
     report = cleaning.clean(now=NOW, dry_run=False)
@@ -91,6 +101,7 @@ def test_what_killed_processes_left_goes_at_once(cleaning: Cleaning) -> None:
     assert [done.kind for done in report.done] == ["leftovers"] * 3
     assert report.size == 15
     assert [path.exists() for path in left] == [False] * 3
+    assert not link.is_symlink()
     assert waiting.exists(), "what MLflow has not recorded is not forgotten"
 
 
