@@ -169,9 +169,14 @@ class Standing:
         return self._staleness(name, key, number, record)
 
     def problem_with_any(self, names: Iterable[str], key: str) -> str | None:
-        """The first problem with partition `key` in tables `names`: in its newest revision, else in one before."""
+        """The first problem with partition `key` in tables `names`: in its newest revision, else in one before.
+
+        What is read across partitions, all their revisions together, is made once for the newest.
+        """
         for number in [self.newest(key), *self.earlier(key)]:
             for name in names:
+                if number != self.newest(key) and STEPS[name].across and not STEPS[name].parent:
+                    continue
                 problem = self.problem_with(name, key, number)
                 if problem:
                     return problem if number == self.newest(key) else f"{problem} (revision {number})"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.graph.backfill import problems_in
-from perennial.graph.lineage import STEPS, Standing, inputs_of
+from perennial.graph.lineage import STEPS, Standing, inputs_of, steps_of
 from perennial.graph.stages import DATA
 from pipelines.discovery import discover
 
@@ -63,3 +63,24 @@ def test_one_lost_or_blocked_table_is_named(table: str, key: str, damage: str) -
 
     assert list(problems) == [key]
     assert problems[key].startswith(table)
+
+
+def test_aggregates_are_made_once_for_all_revisions_of_a_partition() -> None:
+    """The second landed before anything was made of the first."""
+    rolling, manifest = discover().named("delivery_eta"), dict[str, dict[str, dict[int, Written]]]()
+    for name in steps_of(rolling):
+        standing, step = Standing(pipeline=rolling, load=manifest.__getitem__), STEPS[name]
+        manifest[name] = {
+            DAYS[0]: {
+                number: Written(
+                    f"{name} {number}",
+                    inputs_of(
+                        rolling, name, f"{step.parent} {number}" if step.parent else "file",
+                        across=standing.across(name, DAYS[0], number),
+                    ),
+                )
+                for number in ((2,) if name == "aggregates" else (1, 2))
+            }
+        }  # fmt: skip
+
+    assert problems_in(Standing(pipeline=rolling, load=manifest.__getitem__), DAYS[:1]) == {}
