@@ -93,8 +93,8 @@ def _land(
             ready[key] = (land(run.pipeline, arrival), arrival.fetched_at)
         except (SourceError, SchemaSkew) as error:
             run.block(key, str(error))
-            if isinstance(error, SourceUnreachable) and before.has_landed(key):
-                continue  # what stands is all that is known of the content
+            if isinstance(error, SourceUnreachable) and Deliveries.of(tables, run.pipeline).has_landed(key):
+                continue  # what stands, though it landed only now, is all that is known of the content
             signature = error.signature if isinstance(error, SourceError) else signature
             now = clock.now()
             known_at = max(now, run.pipeline.time.known_at(key))

@@ -9,8 +9,9 @@ from __future__ import annotations
 import multiprocessing as mp
 import os
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
@@ -22,7 +23,7 @@ from rich.console import Console
 
 from cli.backfill import backfill_range
 from cli.session import Session
-from perennial import Rolling
+from perennial import Linear, Median, Rolling, Windows
 from perennial.declaration import Pipeline
 from perennial.settings import turn_telemetry_off
 from perennial.stores.clock import FixedClock
@@ -41,6 +42,10 @@ ENTITIES = replace(
         Rolling(by=("restaurant", "zone"), how="count", days=2, default=0.0),
     ],
 )
+TRAINED = replace(
+    delivery_eta, candidates=[Median(by="restaurant"), Linear()], windows=Windows(train=3, validation=1, test=1)
+)
+"""Is trained in seconds."""
 RIDES = pushed_pipeline()
 AT = datetime(2024, 6, 1, 12, tzinfo=UTC)
 """When the backfills take place, so that corrected rows are known at the same time in each."""
@@ -58,7 +63,7 @@ class Work:
     days: tuple[str, str]
     environment: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, Any] = field(default_factory=dict)
-    """Values of module attributes, by `module:name`."""
+    """As `lowered` takes them."""
 
     @property
     def declared(self) -> Pipeline:
@@ -71,12 +76,9 @@ class Work:
 
     def run(self, house: House) -> Mapping[str, str]:
         """What `perennial backfill` does: end what a crash left, compute what is not up to date; what is blocked."""
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, lowered(self.limits):
             for name, value in {**house.home.environment, **self.environment}.items():
                 patch.setenv(name, value)
-            for path, value in self.limits.items():
-                module, name = path.split(":")
-                patch.setattr(sys.modules[module], name, value)
             end_lost_runs(house.instance)
             session = Session(
                 home=house.home,
@@ -85,6 +87,16 @@ class Work:
                 discovered=Discovered(pipelines=(house.pipeline,), broken=()),
             )
             return backfill_range(session, house.pipeline, *self.days, everything=False, console=Console(quiet=True))
+
+
+@contextmanager
+def lowered(limits: Mapping[str, Any]) -> Iterator[None]:
+    """Other values of module attributes, by `module:name`, so that few rows are many."""
+    with pytest.MonkeyPatch.context() as patch:
+        for path, value in limits.items():
+            module, name = path.split(":")
+            patch.setattr(f"{module}.{name}", value)
+        yield
 
 
 def _named(path: str) -> Any:
@@ -96,7 +108,7 @@ def _named(path: str) -> Any:
 def count_moments(work: Work, root: Path) -> int:
     """Backfill to the end; return how often that touched its home."""
     here, there = mp.Pipe()
-    process = _context().Process(target=_backfill, args=(work, root, NEVER, there))
+    process = context().Process(target=_backfill, args=(work, root, NEVER, there))
     process.start()
     there.close()
     said = here.recv()
@@ -108,10 +120,11 @@ def count_moments(work: Work, root: Path) -> int:
 def kill(work: Work, root: Path, moment: int, after: float) -> None:
     """Backfill until the home was touched `moment` times and so many seconds longer, and kill."""
     here, there = mp.Pipe()
-    process = _context().Process(target=_backfill, args=(work, root, moment, there))
+    process = context().Process(target=_backfill, args=(work, root, moment, there))
     process.start()
     there.close()
-    assert here.recv() == "now", "the backfill ended before its moment came"
+    said = here.recv()
+    assert said == "now", said
     process.join(after)
     process.kill()
     process.join()
@@ -119,24 +132,63 @@ def kill(work: Work, root: Path, moment: int, after: float) -> None:
 
 
 def side_by_side(*tasks: tuple[Callable[..., Any], tuple[Any, ...]]) -> list[Any]:
-    """Call each function with its arguments in a process of its own, all from one moment on; what they answer."""
-    barrier = _context().Barrier(len(tasks))
+    """Call each function with its arguments in a process of its own, all from one moment on; what they answer.
+
+    One that fails, or whose process dies, is told with its reason when all have ended.
+    """
+    barrier = context().Barrier(len(tasks))
     ears, processes = [], []
     for function, arguments in tasks:
         here, there = mp.Pipe()
-        processes.append(_context().Process(target=_call, args=(barrier, there, function, arguments)))
+        processes.append(context().Process(target=_call, args=(barrier, there, function, arguments)))
         processes[-1].start()
         there.close()
         ears.append(here)
-    answers = [ear.recv() for ear in ears]
+    answers = [_heard(ear) for ear in ears]
     for process in processes:
         process.join()
-    return answers
+    told = [answer.why or f"died, exit code {p.exitcode}" for answer, p in zip(answers, processes, strict=True)]
+    failed = [f"{task[0].__name__}: {why}" for task, why, p in zip(tasks, told, processes, strict=True) if p.exitcode]
+    assert not failed, "\n".join(failed)
+    return [answer.value for answer in answers]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Answer:
+    """What a process returned, or why it could not."""
+
+    value: Any = None
+    why: str = ""
+
+
+def _heard(ear: Connection) -> _Answer:
+    try:
+        answer: _Answer = ear.recv()
+    except EOFError:  # its exit code says the rest
+        return _Answer()
+    return answer
 
 
 def _call(barrier: Any, ear: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     barrier.wait()
-    ear.send(function(*arguments))
+    try:
+        ear.send(_Answer(value=function(*arguments)))
+    except BaseException:
+        ear.send(_Answer(why=traceback.format_exc()))
+        raise
+
+
+def meet_at(door: str, barrier: Any) -> None:
+    """Let this process wait for the others at the `barrier` when it first opens a file whose path ends with `door`."""
+    met = False
+
+    def look(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal met
+        if event == "open" and not met and str(arguments[0]).endswith(door):
+            met = True
+            barrier.wait()
+
+    sys.addaudithook(look)
 
 
 def backfill(work: Work, root: Path) -> dict[str, str]:
@@ -145,10 +197,11 @@ def backfill(work: Work, root: Path) -> dict[str, str]:
         return dict(work.run(work.open(root, stack)))
 
 
-def _context() -> Any:
-    context = mp.get_context("forkserver")
-    context.set_forkserver_preload(IMPORTED)
-    return context
+def context() -> Any:
+    """Of the processes, their events and barriers."""
+    forked = mp.get_context("forkserver")
+    forked.set_forkserver_preload(IMPORTED)
+    return forked
 
 
 def _backfill(work: Work, root: Path, moment: int, ear: Connection) -> None:
@@ -165,9 +218,15 @@ def _backfill(work: Work, root: Path, moment: int, ear: Connection) -> None:
             if touched == moment:
                 ear.send("now")
 
-    with ExitStack() as stack:
-        house = work.open(root, stack)
-        sys.addaudithook(count)
-        blocked = work.run(house)
-        if moment == NEVER:
-            ear.send(dict(blocked) or touched)
+    try:
+        with ExitStack() as stack:
+            house = work.open(root, stack)
+            sys.addaudithook(count)
+            blocked = work.run(house)
+            if moment == NEVER:
+                ear.send(dict(blocked) or touched)
+            elif touched < moment:
+                ear.send(f"the backfill ended after {touched} of {moment} touches")
+    except BaseException:
+        ear.send(traceback.format_exc())
+        raise
