@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -28,30 +27,28 @@ def keeps_order(delta: DeltaTable) -> bool:
     return delta.metadata().partition_columns == ["partition", "revision"]
 
 
-def merge_files(lakehouse: Lakehouse, table: str, delta: DeltaTable, folders: Iterable[str]) -> None:
-    """Let each of `folders`, slots of `table`, hold the rows that it has at the version of `delta`, in one file.
+def merge_files(lakehouse: Lakehouse, table: str, delta: DeltaTable, folder: str) -> None:
+    """Let `folder`, a slot of `table`, hold the rows that it has at the version of `delta`, in one file.
 
-    A writer that replaced one of them since then wins: raises deltalake's CommitFailedError.
+    A writer that committed since then wins: raises deltalake's CommitFailedError.
     """
     from deltalake.transaction import AddAction
 
-    for folder in folders:
-        slot = dict(name.split("=", 1) for name in unquote(folder).split("/"))
-        key, revision = slot["partition"], int(slot["revision"])
-        scanned = lakehouse.scan(table, partitions={key: revision}, version=delta.version())
-        rows = scanned.drop("partition", "revision").collect()
-        file = f"{folder}/{uuid4()}.parquet"
-        path = f"{lakehouse.path(table)}/{file}"
-        rows.write_parquet(path, compression="snappy", storage_options=dict(lakehouse.storage_options) or None)
-        size = Path(path).stat().st_size if "://" not in path else int(rows.estimated_size())
-        stats = json.dumps({"numRecords": rows.height})
-        delta.create_write_transaction(
-            [AddAction(file, size, slot, int(time.time() * 1000), data_change=True, stats=stats)],
-            mode="overwrite",
-            schema=delta.schema(),
-            partition_by=list(slot),
-            partition_filters=[(name, "=", value) for name, value in slot.items()],
-        )
+    slot = dict(name.split("=", 1) for name in unquote(folder).split("/"))
+    scanned = lakehouse.scan(table, partitions={slot["partition"]: int(slot["revision"])}, version=delta.version())
+    rows = scanned.drop("partition", "revision").collect()
+    file = f"{folder}/{uuid4()}.parquet"
+    path = f"{lakehouse.path(table)}/{file}"
+    rows.write_parquet(path, compression="snappy", storage_options=dict(lakehouse.storage_options) or None)
+    size = Path(path).stat().st_size if "://" not in path else int(rows.estimated_size())
+    stats = json.dumps({"numRecords": rows.height})
+    delta.create_write_transaction(
+        [AddAction(file, size, slot, int(time.time() * 1000), data_change=True, stats=stats)],
+        mode="overwrite",
+        schema=delta.schema(),
+        partition_by=list(slot),
+        partition_filters=[(name, "=", value) for name, value in slot.items()],
+    )
 
 
 def rows_by_slot(delta: DeltaTable) -> dict[str, int]:

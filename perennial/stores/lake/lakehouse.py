@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Partitions = Sequence[str] | Mapping[str, int]
 """Whole partitions by their keys, or of each partition the one revision that is meant."""
 ATTEMPTS = 5
-"""How often a commit is tried: writers wait for each other, so that only the lake's care can be in its way."""
+"""How often a commit is tried: writers and compaction wait for each other; what else may be in its way is brief."""
 NO_ROOM = ("No space left on device", "File too large", "Disk quota exceeded")
 KEEP_LOG = {"delta.logRetentionDuration": "interval 36500 days", "delta.enableExpiredLogCleanup": "false"}
 """Delta forgets commits older than 30 days at a checkpoint, and with them every version that they made."""

@@ -1,7 +1,8 @@
 """Maintenance of the lake: small files become few, and old versions go, but for those that a model holds.
 
-Safe beside readers and writers: a compaction that loses against a writer leaves the table as it is, for
-next time; old files go only when the version that needed them last is older than the retention.
+Safe beside readers and writers: a compaction takes its turn among the writers of a table, for one slot at a
+time, and leaves what it cannot have for next time; old files go only when the version that needed them last
+is older than the retention.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from urllib.parse import unquote
 import sqlalchemy as sa
 
 from perennial.deployment import Version
-from perennial.errors import BundleError, VersionHeld
+from perennial.errors import BundleError, PerennialError, VersionHeld
 from perennial.maintenance import Done, Hold, Keep, Needs, Report, check_nothing_held_goes, files_by_slot, holds_of
 from perennial.stores.lake.compaction import LARGEST_ROWS, keeps_order, merge_files, rows_by_slot
 from perennial.stores.lake.lakehouse import KEEP_LOG
@@ -76,7 +77,7 @@ class LakeCare:
     def compact(self, table: str, *, dry_run: bool) -> Report:
         """Make few files of the many small ones of each partition; the rows and their order stay.
 
-        A writer that commits at the same time wins, and the table is left for next time.
+        A writer that holds the table, or commits without, wins, and the table is left for next time.
         """
         delta = self._open(table)
         folders = self._scattered(delta)
@@ -88,7 +89,7 @@ class LakeCare:
             return Report(done=[done])
         try:
             note = self._try(table, lambda fresh: self._merge(table, fresh))
-        except _conflict() as error:
+        except (_conflict(), PerennialError) as error:
             return Report(refused={table: f"writers were busy, it is compacted next time: {error}"})
         return Report(done=[Done(kind="compaction", where=table, items=small, size=0, note=note)])
 
@@ -102,12 +103,20 @@ class LakeCare:
         }
 
     def _merge(self, table: str, delta: DeltaTable) -> str:
-        """Make one file of a slot's; delta-rs may where the order of the rows says nothing."""
+        """Make one file of a slot's; delta-rs may where the order of the rows says nothing.
+
+        Whatever slot a commit changes, Delta refuses those that were begun before it: so writers wait.
+        """
         if keeps_order(delta):
             folders = self._scattered(delta)
-            merge_files(self.tables.lakehouse, table, delta, folders)
+            for folder in folders:
+                with self.tables.operations.holding(table):
+                    now = self._open(table)
+                    if folder in self._scattered(now):
+                        merge_files(self.tables.lakehouse, table, now, folder)
             return f"{sum(folders.values())} files into {len(folders)}"
-        merged = delta.optimize.compact(target_size=TARGET_BYTES)
+        with self.tables.operations.holding(table):
+            merged = self._open(table).optimize.compact(target_size=TARGET_BYTES)
         return f"{merged['numFilesRemoved']} files into {merged['numFilesAdded']}"
 
     def vacuum(

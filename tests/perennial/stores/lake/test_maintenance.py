@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import polars as pl
@@ -21,7 +22,7 @@ from perennial.bundle.bundle import FILES, seal
 from perennial.content import content_hash
 from perennial.errors import VersionHeld
 from perennial.graph.records import PartitionRecord
-from perennial.maintenance import Hold, Keep, check_nothing_held_goes
+from perennial.maintenance import Hold, Keep, Report, check_nothing_held_goes
 from perennial.settings import home_at
 from perennial.stores.lake import maintenance
 from perennial.stores.lake.lakehouse import Lakehouse
@@ -298,6 +299,25 @@ def test_a_compaction_that_loses_against_writers_is_tried_again_or_left(
         key: value for key, value in before.items() if key != "a 2"
     }
     assert hash_at(care)["a 2"] != before["a 2"]
+
+
+def test_a_compaction_waits_for_a_writer_of_the_table_and_leaves_it_for_next_time(
+    care: LakeCare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever slot it changed, the writer's commit would be refused."""
+    monkeypatch.setattr("perennial.stores.operations.database.BUSY_SECONDS", 0.2)
+    scatter(care, "a", 9)
+    version, reports = care.tables.lakehouse.version(TABLE), list[Report]()
+    compact = Thread(target=lambda: reports.append(care.compact(TABLE, dry_run=False)))
+
+    with care.tables.operations.holding(TABLE):
+        compact.start()
+        compact.join()
+
+    (report,) = reports
+    assert "writers were busy, it is compacted next time" in report.refused[TABLE]
+    assert care.tables.lakehouse.version(TABLE) == version
+    assert care.compact(TABLE, dry_run=False).done
 
 
 def _write(root: str, count: int) -> None:
