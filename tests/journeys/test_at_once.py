@@ -41,15 +41,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[Path],
 def check_ends_as_alone(scene: Scene, root: Path) -> None:
     with ExitStack() as stack:
         house = scene.work.open(root, stack)
-        assert what_stands(house) == scene.end
-        check_nothing_half_written_is_read(house)
+        assert check_nothing_half_written_is_read(house) == scene.end
         check_no_run_is_left_as_started(house)
 
 
 def test_two_backfills_of_one_range_at_once_end_as_one(
     made: Callable[[Callable[[Path], Scene]], Scene], tmp_path: Path
 ) -> None:
-    scene, root = made(fresh), tmp_path / "home"
+    scene = made(fresh)
+    root = scene.place(tmp_path / "home")
 
     blocked = side_by_side((backfill, (scene.work, root)), (backfill, (scene.work, root)))
 
