@@ -44,7 +44,7 @@ test: $(STAMP)  ## every test but the slow ones
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
 
 test-slow: $(STAMP)  ## the slow tests
-	@$(BIN)/python -m pytest -m slow $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m slow $(ARGS)
 
 bench: $(STAMP)  ## the ratios of speed and memory; writes build/bench.jsonl
 	@mkdir -p build && $(BIN)/python -m benchmarks $(ARGS)

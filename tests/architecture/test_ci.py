@@ -67,3 +67,31 @@ def test_a_mirror_that_does_not_answer_is_named_as_the_cause(tmp_path: Path) -> 
     assert process.returncode == 1
     assert "apt-get update -qq is out of order" in process.stdout
     assert "ci: apt-get update failed" in process.stderr
+
+
+PASSED = "===== 40 passed, 3 deselected, 1 warning in 100.00s (0:01:40) ====="
+MIXED = "== 2 failed, 1200 passed, 1 skipped, 2 errors in 70.5s (0:01:10) =="
+
+
+@pytest.mark.parametrize(
+    ("runs", "line"),
+    [
+        ([(PASSED, 0)], "40 passed in 100.00s (0:01:40)"),
+        ([(PASSED, 0), (MIXED, 1)], "2 failed, 1240 passed, 1 skipped, 2 errors in 170.50s (0:02:50)"),
+        ([(PASSED, 124)], "40 passed, 1 error in 100.00s (0:01:40)"),
+        ([(PASSED, 0), ("killed before its end", 137)], "40 passed, 1 error in 100.00s (0:01:40)"),
+        ([("nothing was said", 0)], "1 error in 0.00s (0:00:00)"),
+    ],
+)
+def test_the_last_line_is_the_sum_of_the_runs_and_what_was_cut_off_is_an_error(
+    tmp_path: Path, runs: list[tuple[str, int]], line: str
+) -> None:
+    arguments = []
+    for number, (closing, code) in enumerate(runs):
+        log = tmp_path / f"log{number}"
+        log.write_text(f"=== test session starts ===\n{closing}\nmake: done\n")
+        arguments += [str(log), str(code)]
+
+    said = subprocess.run([str(CLONE / ".ci" / "total"), *arguments], capture_output=True, text=True, check=True)
+
+    assert said.stdout == f"===== {line} =====\n"
