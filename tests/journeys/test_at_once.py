@@ -19,6 +19,7 @@ from tests.journeys.killing import AT, Work, backfill, context, lowered, meet_at
 from tests.journeys.test_kill import (
     CORRECTED,
     IN_PARTS,
+    LEAN,
     PLAIN,
     Scene,
     check_no_run_is_left_as_started,
@@ -82,6 +83,10 @@ def delivered(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     return {name: str(root / name / "world" / "delivery_eta") for name in DELIVERIES}
 
 
+def delivery_of(folder: str) -> Work:
+    return Work(pipeline=PLAIN, days=(DAY, DAY), environment={"DELIVERY_ETA_SOURCE": folder}, limits=LEAN)
+
+
 def land(root: Path, folder: str, limits: Mapping[str, Any], door: Any = None) -> list[str]:
     """Land DAY from `folder`, through the `door` together with another process; what went wrong."""
     with lowered(limits), open_house(root, clock=FixedClock(AT), DELIVERY_ETA_SOURCE=folder) as house:
@@ -113,7 +118,7 @@ def contents(root: Path, begin: Path | None, delivered: Mapping[str, str], limit
 
 def check_a_backfill_ends_it(root: Path, folder: str) -> None:
     """Whatever landed, the source that delivered last is followed to the end."""
-    work = Work(pipeline=PLAIN, days=(DAY, DAY), environment={"DELIVERY_ETA_SOURCE": folder})
+    work = delivery_of(folder)
     assert backfill(work, root) == {}
     with ExitStack() as stack:
         house = work.open(root, stack)
@@ -127,8 +132,7 @@ def test_two_deliveries_of_one_day_at_one_moment_are_two_revisions(
 ) -> None:
     begin, root = tmp_path / "begin" if corrects else None, tmp_path / "home"
     if begin is not None:
-        work = Work(pipeline=PLAIN, days=(DAY, DAY), environment={"DELIVERY_ETA_SOURCE": delivered["first"]})
-        assert backfill(work, begin) == {}
+        assert backfill(delivery_of(delivered["first"]), begin) == {}
         shutil.copytree(begin, root, symlinks=True)
     alone, door = contents(tmp_path / "alone", begin, delivered, {}), context().Barrier(2, timeout=60)
 

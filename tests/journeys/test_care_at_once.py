@@ -26,6 +26,7 @@ from resources.failures import is_refused
 from tests.assets.house import House, open_house, simulate_days
 from tests.journeys.killing import AT, TRAINED, Work, backfill, context, side_by_side
 from tests.journeys.test_kill import (
+    LEAN,
     Stand,
     check_no_run_is_left_as_started,
     check_nothing_half_written_is_read,
@@ -86,7 +87,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Alone:
 
 def work(source: Path, days: tuple[str, str]) -> Work:
     environment = {"DELIVERY_ETA_SOURCE": str(source / "world" / "delivery_eta")}
-    limits = {} if days == OLD else SCATTERED
+    limits = LEAN if days == OLD else LEAN | SCATTERED
     return Work(pipeline="tests.journeys.killing:TRAINED", days=days, environment=environment, limits=limits)
 
 
