@@ -1,4 +1,4 @@
-"""Labels: the outcome of every accepted row that has one, and since when it could be known."""
+"""Labels: the outcome of every accepted row that has one, who says so, and since when it could be known."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ import polars as pl
 from assets.describe import instant, picture, rounded, row_counts, table
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
-from perennial.labels.labelling import columns_read, label_rows
+from perennial.labels.labelling import by_source, columns_read, label_rows, trusted
 from perennial.labels.maturity import (
     Completeness,
     DelayCurve,
@@ -41,7 +41,7 @@ def build_labels(pipeline: Pipeline) -> dg.AssetsDefinition:
         "labels",
         stage="labels",
         deps=["accepted"],
-        description="The outcome of each accepted row, and the time from which one could know it.",
+        description="The outcome of each accepted row, who says so and how surely, and since when one could know it.",
     )
     def labels(
         context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]
@@ -56,11 +56,12 @@ def build_labels(pipeline: Pipeline) -> dg.AssetsDefinition:
             tables.save(pipeline, "labels", labelled, outcomes, at=clock.now())
 
             parts = labelled.partition_by("partition", as_dict=True)
-            late = _Lateness.of(pipeline, rows, labelled, now=clock.now())
+            late = _Lateness.of(pipeline, rows, trusted(labelled, pipeline.label), now=clock.now())
             for key in keys:
                 part = parts.get((key,), labelled.clear())
-                shown = _describe(part, accepted[key].rows, unit=pipeline.objective.unit)
-                maturity = late.describe(key, part, accepted[key].rows, drawn=key in run.keys[-PICTURES:])
+                shown = _describe(part, accepted[key].rows, pipeline)
+                sure = trusted(part, pipeline.label)
+                maturity = late.describe(key, sure, accepted[key].rows, drawn=key in run.keys[-PICTURES:])
                 run.written(key, row_counts(part.height) | shown | maturity)
         yield from run.finish()
 
@@ -121,12 +122,17 @@ def _pictures(pipeline: Pipeline, labelled: pl.DataFrame, curve: DelayCurve) -> 
     }
 
 
-def _describe(part: pl.DataFrame, accepted: int, *, unit: str) -> dict[str, Any]:
+def _describe(part: pl.DataFrame, accepted: int, pipeline: Pipeline) -> dict[str, Any]:
     if part.is_empty():
         return {"labelled share": 0.0}
+    unit, limit = pipeline.objective.unit, pipeline.label.min_confidence
+    unsure = {"of too little confidence": part.height - trusted(part, pipeline.label).height} if limit else {}
+    means = {"mean": f"mean [{unit}]", "confidence": "mean confidence"}
     return {
         "labelled share": rounded(part.height / max(accepted, 1)),
         f"mean [{unit}]": rounded(part["label"].mean()),  # type: ignore[arg-type]
         f"median [{unit}]": rounded(part["label"].median()),  # type: ignore[arg-type]
         "last known": instant(part["known_at"].max()),  # type: ignore[arg-type]
+        "by source": table(by_source(part).rename(means).to_dicts()),
+        **unsure,
     }

@@ -82,7 +82,8 @@ def build_ground_truth(pipeline: Pipeline) -> dg.AssetsDefinition:
 
         tables.save(pipeline, "ground_truth", truth, {key: Outcome() for key in run.keys}, at=clock.now())
 
-        sources = truth.group_by("partition", "source").agg(rows=pl.len()).sort("partition", "source")
+        counted = {"rows": pl.len(), "mean confidence": pl.col("confidence").mean()}
+        sources = truth.group_by("partition", "source", "said_by").agg(**counted).sort("partition", "source", "said_by")
         for key in run.keys:
             part = truth.filter(pl.col("partition") == key)
             counts = sources.filter(pl.col("partition") == key).drop("partition").to_dicts()

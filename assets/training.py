@@ -85,6 +85,7 @@ def build_training_set(pipeline: Pipeline) -> dg.AssetsDefinition:
                     {"split": row["split"], "partitions": spans[row["split"]], **row} for row in counts.to_dicts()
                 ),
                 "labels not yet known": window.training_set.immature,
+                "labels of too little confidence": window.training_set.unsure,
                 "duplicates dropped": window.training_set.duplicates,
                 "contradicted keys dropped": window.training_set.contradicted,
                 "content_hash": record.content_hash,

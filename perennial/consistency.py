@@ -20,6 +20,7 @@ NAME = re.compile(r"[a-z][a-z0-9_]{1,62}")
 LAKE_COLUMNS = (
     *("event_time", "known_at", "partition", "revision", "reason", "split", "label", "prediction", "source_partition"),
     *("id", "at", "pipeline", "version", "bundle", "latency_ms", "instance", "features", "source", "defaulted"),
+    *("confidence", "said_by"),
 )
 """Names that the lake's tables add to every row, so that no declared column may have them."""
 
@@ -66,7 +67,8 @@ def _check_columns(pipeline: Pipeline) -> None:
     named += [("key", name) for name in pipeline.key]
     named += [("time.row_known_at", pipeline.time.row_known_at)] if pipeline.time.row_known_at else []
     named += [(f"lookups[{each.name}].on", each.on) for each in pipeline.lookups]
-    named += [("label.value", name) for name in pipeline.label.value.meta.root_names()]
+    label = pipeline.label.expressions.items()
+    named += [(f"label.{part}", name) for part, each in label for name in each.meta.root_names()]
     named += [("expectations", name) for e in pipeline.expectations for name in e.columns]
     named += [(f"slices[{s.name}]", name) for s in pipeline.slices for name in s.where.meta.root_names()]
     named += [("monitoring.columns", name) for name in pipeline.monitoring.columns or ()]
@@ -126,7 +128,8 @@ def _check_lookups(pipeline: Pipeline) -> None:
 
 
 def _check_row_wise(pipeline: Pipeline) -> None:
-    named = [("label.value", pipeline.label.value), *((f"slices[{s.name}]", s.where) for s in pipeline.slices)]
+    named = [(f"label.{part}", each) for part, each in pipeline.label.expressions.items()]
+    named += [(f"slices[{s.name}]", s.where) for s in pipeline.slices]
     columns = pipeline.schema.columns.items()
     named += [(f"schema[{name}].source", c.source) for name, c in columns if isinstance(c.source, pl.Expr)]
     for field_name, expression in named:
@@ -182,15 +185,25 @@ def _check_ranges(pipeline: Pipeline) -> None:
         refuse(pipeline, "monitoring.drift_threshold", pipeline.monitoring.drift_threshold, "drift_threshold > 0")
     if pipeline.retraining.new_labels is not None and not pipeline.retraining.new_labels > 0:
         refuse(pipeline, "retraining.new_labels", pipeline.retraining.new_labels, "new_labels > 0, or None")
+    for part in pipeline.slices:
+        if not part.limit > 0:
+            refuse(pipeline, f"slices[{part.name}].limit", part.limit, "limit > 0")
+    _check_label(pipeline)
+
+
+def _check_label(pipeline: Pipeline) -> None:
     mature = pipeline.label.mature_after
     if isinstance(mature, Maturity) and not 0 < mature.completeness <= 1:
         refuse(pipeline, "label.mature_after.completeness", mature.completeness, "0 < completeness <= 1")
     latest = mature.at_latest if isinstance(mature, Maturity) else mature
     if latest is not None and latest < timedelta(0):
         refuse(pipeline, "label.mature_after", mature, "a span after the partition's end")
-    for part in pipeline.slices:
-        if not part.limit > 0:
-            refuse(pipeline, f"slices[{part.name}].limit", part.limit, "limit > 0")
+    if isinstance(pipeline.label.source, str) and not pipeline.label.source:
+        refuse(pipeline, "label.source", "", "the name of who or what says so, or an expression over the row")
+    for where in ("confidence", "min_confidence"):
+        share = getattr(pipeline.label, where)
+        if not isinstance(share, pl.Expr) and not 0 <= share <= 1:
+            refuse(pipeline, f"label.{where}", share, f"0 <= {where} <= 1")
 
 
 def refuse(pipeline: Pipeline, where: str, value: object, expected: str, cause: Exception | None = None) -> NoReturn:

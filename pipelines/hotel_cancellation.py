@@ -98,6 +98,7 @@ hotel_cancellation = Pipeline(
         "country", "company", "previous_bookings_not_canceled")),
     label=Label(
         "cancelled", value=col("is_canceled"), known_at="status_on", unit="share", delay=days(1),
+        source=col("reservation_status"),  # the entry that closed the booking: Canceled, No-Show or Check-Out
         mature_after=Maturity(completeness=0.9, at_latest=days(500))),
     candidates=[BaseRate(by="market_segment"), Linear(), GradientBoosting()],
     windows=Windows(train=6, validation=2, test=2),

@@ -100,7 +100,7 @@ taxi_eta = Pipeline(
         *(Rolling(by=by, of="label", how="mean", days=28, default=15.0) for by in ("pickup_zone", zones)),
         Rolling(by=zones, how="count", days=28, default=0.0),
     ],
-    label=Label("minutes", value=minutes, known_at="dropoff_at", unit="minutes"),
+    label=Label("minutes", value=minutes, known_at="dropoff_at", unit="minutes", source="meter"),
     candidates=[
         Median(by="zone_pair"), Linear(ignore=not_pair),
         GradientBoosting(learning_rate=0.25, max_iter=100, max_leaf_nodes=63, ignore=not_pair),

@@ -75,7 +75,12 @@ _OUTCOMES = {
             "items": {
                 "type": "object",
                 "required": ["id", "label"],
-                "properties": {"id": {"type": "string"}, "label": {"type": "number"}},
+                "properties": {
+                    "id": {"type": "string"},
+                    "label": {"type": "number"},
+                    "source": {"type": "string", "default": "client", "description": "Who or what says so."},
+                    "confidence": {"type": "number", "minimum": 0, "maximum": 1, "default": 1},
+                },
                 "additionalProperties": False,
             },
         }
@@ -140,7 +145,7 @@ def _feedback() -> dict[str, Any]:
     return _operation(
         "Report what happened, by prediction id",
         _OUTCOMES, _COUNTS, {"outcomes": [{"id": "an id from predict", "label": 12.5}]}, named=False,
-        failures={400: "Broken JSON", 404: "An id that was never issued", 422: "A label is no finite number"},
+        failures={400: "Broken JSON", 404: "An id that was never issued", 422: "A field does not fit"},
     )  # fmt: skip
 
 

@@ -81,7 +81,7 @@ def deliver_labels(
 ) -> int:
     """Report the true minutes of what was `answered`, by prediction id; return how many."""
     url = f"{base_url.rstrip('/')}/v1/models/{pipeline}:feedback"
-    outcomes = [{"id": one.id, "label": one.order.label} for one in answered]
+    outcomes = [{"id": one.id, "label": one.order.label, "source": "courier app"} for one in answered]
     bodies = [{"outcomes": list(part)} for part in _parts(outcomes, OUTCOMES_A_REQUEST)]
     asyncio.run(_post_all(url, bodies, connections))
     return len(outcomes)

@@ -156,7 +156,7 @@ def _value(rolling: Rolling, schema: Schema, label: Label, *, where: str) -> tup
     if rolling.of is None:
         return ROWS, None
     if isinstance(rolling.of, str):
-        expression = label.value if rolling.of == LABEL else pl.col(rolling.of)
+        expression = label.trusted_value if rolling.of == LABEL else pl.col(rolling.of)
         name = label.name if rolling.of == LABEL else rolling.of
     else:
         expression, name = rolling.of, _output_name(rolling.of, where=where)

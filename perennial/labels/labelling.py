@@ -1,4 +1,4 @@
-"""Labels: what happened, and since when one could know it."""
+"""Labels: what happened, who says so and how surely, and since when one could know it."""
 
 from __future__ import annotations
 
@@ -32,48 +32,131 @@ class Label:
 
     None: an outcome is known with its row. Training windows end with the newest mature partition.
     """
+    source: str | pl.Expr = field(default="rows", kw_only=True)
+    """Who or what says so: one name for all, such as "meter", or an expression over the row, such as who decided."""
+    confidence: float | pl.Expr = field(default=1.0, kw_only=True)
+    """How sure the source is, from 0 to 1: one number for all, or an expression over the row."""
+    min_confidence: float = field(default=0.0, kw_only=True)
+    """A label of less confidence is kept, and nobody learns from it or is judged by it."""
+
+    @property
+    def expressions(self) -> dict[str, pl.Expr]:
+        """The declared expressions over the row, by the field that has them."""
+        fields = {"value": self.value, "source": self.source, "confidence": self.confidence}
+        return {name: each for name, each in fields.items() if isinstance(each, pl.Expr)}
+
+    @property
+    def trusted_value(self) -> pl.Expr:
+        """The outcome of a row where it is sure enough to learn from, else null."""
+        if self.min_confidence <= 0:
+            return self.value
+        return pl.when(_confidence(self) >= self.min_confidence).then(self.value)
 
 
 def label_rows(accepted: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
-    """The label of each accepted row that has one: key, partition, event time, `known_at`, `label`.
+    """The label of each accepted row that has one: key, partition, both times, `label`, `source`, `confidence`.
 
-    A row whose outcome is null has no label yet and is left out, never guessed. Raises PerennialError
-    when a classification's label is neither 0 nor 1.
+    A row whose outcome is null has no label yet and is left out, never guessed. Raises PerennialError when
+    a classification's label is neither 0 nor 1, and when one has no source, or no confidence from 0 to 1.
     """
-    labelled = accepted.select(
+    source = pipeline.label.source
+    rows = accepted.select(
         *pipeline.key,
         "partition",
         "event_time",
-        label_known_at(pipeline).alias("known_at"),
+        _row_label_known_at(pipeline).alias("known_at"),
         pipeline.label.value.cast(pl.Float64).alias("label"),
+        (pl.lit(source) if isinstance(source, str) else source.cast(pl.String)).alias("source"),
+        _confidence(pipeline.label).alias("confidence"),
     )
     if isinstance(pipeline.objective, BinaryClassification):
-        _check_classes(labelled, pipeline, positive=pipeline.objective.positive)
-    return labelled.filter(pl.col("label").is_finite() & pl.col("known_at").is_not_null())
+        _check_classes(rows, pipeline, positive=pipeline.objective.positive)
+    labels = rows.filter(pl.col("label").is_finite() & pl.col("known_at").is_not_null())
+    _check_provenance(labels, pipeline)
+    return labels
+
+
+def trusted(labels: pl.DataFrame, label: Label) -> pl.DataFrame:
+    """Those of `labels` that are sure enough to learn from and to be judged by."""
+    return labels.filter(pl.col("confidence") >= label.min_confidence)
+
+
+def by_source(labels: pl.DataFrame) -> pl.DataFrame:
+    """How many `labels` each source gave, how sure it was, and the mean outcome it told; the largest first."""
+    return (
+        labels.group_by("source")
+        .agg(labels=pl.len(), confidence=pl.col("confidence").mean(), mean=pl.col("label").mean())
+        .sort(["labels", "source"], descending=[True, False])
+    )
 
 
 def columns_read(pipeline: Pipeline) -> list[str]:
     """The columns of accepted rows that labels are made from."""
     label = pipeline.label
-    return list(
-        dict.fromkeys([*pipeline.key, "partition", "event_time", label.known_at, *label.value.meta.root_names()])
-    )
-
-
-def _check_classes(labelled: pl.DataFrame, pipeline: Pipeline, *, positive: str) -> None:
-    wrong = labelled.filter(~pl.col("label").is_in([0.0, 1.0]))
-    if wrong.height:
-        first = wrong.row(0, named=True)
-        row = ", ".join(f"{name}={first[name]!r}" for name in pipeline.key)
-        raise PerennialError(
-            f"label {pipeline.label.name!r} is no class",
-            where=f"{pipeline.name} {first['partition']}",
-            found=f"{first['label']:g} at {row}, and in {wrong.height} of {labelled.height} rows in all",
-            expected=f"1 ({positive}), 0, or null while nobody knows",
-            hint="compare or cast in the label's expression, such as col('status') == 'Canceled'",
-        )
+    times = ["partition", "event_time", label.known_at, *(["known_at"] if pipeline.time.row_known_at else [])]
+    read = [name for each in label.expressions.values() for name in each.meta.root_names()]
+    return list(dict.fromkeys([*pipeline.key, *times, *read]))
 
 
 def label_known_at(pipeline: Pipeline) -> pl.Expr:
     """When a row's outcome can be known, as an instant; null while nobody knows."""
     return pipeline.time.utc(pipeline.label.known_at) + pipeline.label.delay
+
+
+def _row_label_known_at(pipeline: Pipeline) -> pl.Expr:
+    """The same for a row of its own time: what a row says is not known before the row is."""
+    outcome = label_known_at(pipeline)
+    if pipeline.time.row_known_at is None:
+        return outcome
+    return pl.when(outcome.is_not_null()).then(pl.max_horizontal(outcome, "known_at"))
+
+
+def _confidence(label: Label) -> pl.Expr:
+    """The confidence of each row as a number; what is none is null."""
+    declared = label.confidence if isinstance(label.confidence, pl.Expr) else pl.lit(label.confidence)
+    return declared.cast(pl.Float64, strict=False)
+
+
+def _check_classes(rows: pl.DataFrame, pipeline: Pipeline, *, positive: str) -> None:
+    wrong = rows.filter(~pl.col("label").is_in([0.0, 1.0]))
+    if wrong.height:
+        raise PerennialError(
+            f"label {pipeline.label.name!r} is no class",
+            where=_first(wrong, pipeline),
+            found=f"{wrong['label'][0]:g} {_at(wrong, pipeline)} of {rows.height} rows in all",
+            expected=f"1 ({positive}), 0, or null while nobody knows",
+            hint="compare or cast in the label's expression, such as col('status') == 'Canceled'",
+        )
+
+
+def _check_provenance(labels: pl.DataFrame, pipeline: Pipeline) -> None:
+    """Raise PerennialError for a label of which nobody knows who says so, or how surely."""
+    name = pipeline.label.name
+    unsure = labels.filter(~pl.col("confidence").is_between(0, 1).fill_null(value=False))
+    if unsure.height:
+        raise PerennialError(
+            f"label {name!r} has no confidence from 0 to 1",
+            where=_first(unsure, pipeline),
+            found=f"{unsure['confidence'][0]} {_at(unsure, pipeline)} of {labels.height} labels in all",
+            expected="0 (a guess) to 1 (certain) for each row with an outcome",
+            hint="say in the label's confidence what a missing one means, such as col('score').fill_null(0)",
+        )
+    nameless = labels.filter(pl.col("source").is_null())
+    if nameless.height:
+        raise PerennialError(
+            f"label {name!r} has no source",
+            where=_first(nameless, pipeline),
+            found=f"null {_at(nameless, pipeline)} of {labels.height} labels in all",
+            expected="a text for each row with an outcome",
+            hint="say in the label's source what a missing one means, such as col('by').fill_null('unknown')",
+        )
+
+
+def _first(wrong: pl.DataFrame, pipeline: Pipeline) -> str:
+    return f"{pipeline.name} {wrong['partition'][0]}"
+
+
+def _at(wrong: pl.DataFrame, pipeline: Pipeline) -> str:
+    """Which row is the first of the `wrong` ones, and how many they are."""
+    first = wrong.row(0, named=True)
+    return "at " + ", ".join(f"{name}={first[name]!r}" for name in pipeline.key) + f", and in {wrong.height}"

@@ -14,6 +14,9 @@ import polars as pl
 from perennial.evaluation.classification import CLIP
 from perennial.objective import BinaryClassification, Objective, Regression
 
+TOLD = pl.Struct({"label": pl.Float64, "source": pl.String, "confidence": pl.Float64})
+"""What is told of an outcome."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Performance:
@@ -40,23 +43,27 @@ class Performance:
 def match_outcomes(
     predictions: pl.DataFrame, feedback: pl.DataFrame, labels: pl.DataFrame, *, key: Sequence[str]
 ) -> pl.DataFrame:
-    """Ground truth: every prediction once, in order, with `label` and its `source`, null while unknown.
+    """Ground truth: every prediction once, in order, with `label` and where it is from, null while unknown.
 
     `predictions` has `id`, `version`, `partition`, `prediction` and whichever columns of `key` were
     sent; `feedback` has `prediction_id`, `label`, `received_at`, and the newest counts; `labels` has
-    the columns of `key` and `label`, and of rows with one key the last counts. A null matches nothing.
+    the columns of `key` and `label`, and of rows with one key the last counts; both have `source` and
+    `confidence`. A null matches nothing. `source` says which of the two it is from, `said_by` whose word
+    it was there.
     """
     said = (
         feedback.drop_nulls(["prediction_id", "label"])
         .sort("received_at", maintain_order=True)
         .unique("prediction_id", keep="last")
-        .select(id="prediction_id", said=pl.col("label").cast(pl.Float64))
+        .select(id="prediction_id", said=_told())
     )
     truth = predictions.join(said, on="id", how="left", maintain_order="left")
     truth = _with_labels(truth, labels, list(key))
     by_feedback = pl.when(pl.col("said").is_not_null()).then(pl.lit("feedback"))
     source = by_feedback.when(pl.col("known").is_not_null()).then(pl.lit("labels"))
-    return truth.with_columns(label=pl.coalesce("said", "known"), source=source).drop("said", "known")
+    told = pl.coalesce("said", "known").struct
+    parts = {"label": told.field("label"), "said_by": told.field("source"), "confidence": told.field("confidence")}
+    return truth.with_columns(source=source, **parts).drop("said", "known")
 
 
 def performance(truth: pl.DataFrame, objective: Objective) -> tuple[Performance, ...]:
@@ -76,14 +83,19 @@ def performance(truth: pl.DataFrame, objective: Objective) -> tuple[Performance,
 def _with_labels(truth: pl.DataFrame, labels: pl.DataFrame, key: list[str]) -> pl.DataFrame:
     """`truth` with `known`, the label of the row's key."""
     if not set(key) <= set(truth.columns):
-        return truth.with_columns(known=pl.lit(None, pl.Float64))
+        return truth.with_columns(known=pl.lit(None, TOLD))
     known = labels.drop_nulls([*key, "label"]).unique(key, keep="last", maintain_order=True)
-    known = known.select(*key, known=pl.col("label").cast(pl.Float64))
+    known = known.select(*key, known=_told())
     sent = [_as(pl.col(name), truth.schema[name], known.schema[name]).alias(f"key: {name}") for name in key]
     joined = truth.with_columns(sent).join(
         known, left_on=[f"key: {name}" for name in key], right_on=key, how="left", maintain_order="left"
     )
     return joined.drop([f"key: {name}" for name in key])
+
+
+def _told() -> pl.Expr:
+    """An outcome, who says so and how surely, as one value."""
+    return pl.struct(pl.col(name).cast(dtype) for name, dtype in TOLD.to_schema().items())
 
 
 def _as(value: pl.Expr, sent: pl.DataType, declared: pl.DataType) -> pl.Expr:

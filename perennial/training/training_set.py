@@ -15,6 +15,7 @@ import polars as pl
 from perennial.content import content_hash
 from perennial.declaration import Pipeline
 from perennial.errors import HistoryTooShort, NoMatureLabels
+from perennial.labels.labelling import trusted
 
 SPLITS = ("train", "validation", "test")
 
@@ -50,6 +51,8 @@ class TrainingSet:
     """Rows left out because another row of the same key says the same, or was known later."""
     contradicted: int = 0
     """Keys left out because their rows say different things and nothing tells which of them holds."""
+    unsure: int = 0
+    """Rows left out because their label has too little confidence."""
 
     def rows(self, *splits: str) -> pl.DataFrame:
         """The rows of the given splits, in order of time."""
@@ -86,18 +89,20 @@ def build_training_set(
 
     Of rows with one key the last known by `as_of` counts. Where several were known then and differ, in a
     feature or in their outcome, the key is left out: to pair the features of one with the label of another
-    would be a guess.
+    would be a guess. A label of too little confidence is no label.
 
     Raises NoMatureLabels when a split is left without rows.
     """
     on = [*pipeline.key, "partition"]
     seen = last_known(features, on, as_of).sort("partition", maintain_order=True)
-    known = labels.filter(pl.col("known_at") <= as_of)
-    doubtful = pl.concat([_contradicted(rows.drop("known_at"), on) for rows in (seen, known)]).unique()
-    one_each, known = (rows.unique(on, keep="first", maintain_order=True) for rows in (seen, known))
+    known = _last_told(pipeline, labels, on, as_of)
+    sure = trusted(known, pipeline.label).select(*on, "label")
+    doubtful = pl.concat([_contradicted(rows, on) for rows in (seen.drop("known_at"), sure)]).unique()
+    one_each, sure = (rows.unique(on, keep="first", maintain_order=True) for rows in (seen, sure))
     unique = one_each.join(doubtful, on=on, how="anti", nulls_equal=True, maintain_order="left")
+    unsure = unique.join(sure, on=on, how="anti").join(known, on=on, how="semi").height
     frame = (
-        unique.join(known.select(*on, "label"), on=on, how="inner", maintain_order="left")
+        unique.join(sure, on=on, how="inner", maintain_order="left")
         .with_columns(split=_split_of(keys))
         .sort("event_time", maintain_order=True)
     )
@@ -105,9 +110,10 @@ def build_training_set(
     return TrainingSet(
         frame=frame,
         content_hash=content_hash(frame),
-        immature=unique.height - frame.height,
+        immature=unique.height - frame.height - unsure,
         duplicates=features.height - one_each.height,
         contradicted=one_each.height - unique.height,
+        unsure=unsure,
     )
 
 
@@ -118,6 +124,13 @@ def last_known(rows: pl.DataFrame, on: Sequence[str], as_of: datetime) -> pl.Dat
     if not repeated.any():
         return known
     return known.filter(~repeated | (pl.col("known_at") == pl.col("known_at").max().over(on)))
+
+
+def _last_told(pipeline: Pipeline, labels: pl.DataFrame, on: Sequence[str], as_of: datetime) -> pl.DataFrame:
+    """The `labels` known by `as_of`; where rows have times of their own, of each key the last."""
+    if pipeline.time.row_known_at is None:
+        return labels.filter(pl.col("known_at") <= as_of)
+    return last_known(labels, on, as_of)
 
 
 def _contradicted(rows: pl.DataFrame, on: Sequence[str]) -> pl.DataFrame:
@@ -140,7 +153,7 @@ def _check_splits(frame: pl.DataFrame, keys: SplitKeys, *, where: str) -> None:
                 where=where,
                 found=f"0 labelled rows in {_span(getattr(keys, split))}",
                 expected="at least one",
-                hint="check the label's expression and its known_at column, or train a later as-of",
+                hint="check the label's expression, its known_at and its confidence, or train a later as-of",
             )
 
 

@@ -1,17 +1,22 @@
-"""Revisions: a training set of the past stays what it was, whatever is corrected since."""
+"""Revisions: what was learned from and labelled in the past stays as it was, whatever is corrected since."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
+from rich.console import Console
 
+from cli.status import show_outdated
 from perennial import Late, Windows, col, days
 from perennial.errors import PartitionBlocked
 from perennial.graph.backfill import problems_in
+from perennial.stores.clock import FixedClock
 from perennial.stores.lake.windows import collect_training_set
 from pipelines.delivery_eta import delivery_eta
 from tests.assets.house import House, copy_of, open_house, simulate_days
@@ -90,6 +95,62 @@ def test_a_label_that_changes_after_training_leaves_the_training_set_as_it_was(h
     old, new = (house.tables.read(SHORT, "labels", {CORRECTED: number})["label"] for number in (1, 2))
     assert (new - old).mean() == pytest.approx(5.0)
     assert training_set(house) == before
+
+
+TOLD = replace(
+    SHORT.label,
+    source=col("courier"),
+    confidence=pl.when(col("courier_vehicle") == "bike").then(0.75).otherwise(1.0),
+)
+
+
+def test_a_corrected_label_stands_beside_the_old_one_each_with_who_told_it_and_how_surely(house: House) -> None:
+    told = replace(house.declared_as(label=TOLD), clock=FixedClock(datetime(2024, 1, 5, 12, tzinfo=UTC)))
+    assert told.run(keys=(FIRST, LAST)).success
+    before = {as_of: training_set(told, as_of) for as_of in ("2024-01-04", LAST)}
+
+    later = pl.col("delivered_at") + pl.duration(minutes=5)
+    correct(told, later, pl.lit("Zoe").alias("courier"), pl.lit("bike").alias("courier_vehicle"))
+
+    tables, pipeline = told.tables, told.pipeline
+    known = [tables.known(pipeline, "labels", pipeline.time.known_at(as_of))[CORRECTED] for as_of in before]
+    assert [record.revision for record in known] == [1, 2]
+    old, new = (tables.read(pipeline, "labels", {CORRECTED: record.revision}) for record in known)
+    rows = old.join(new, on=["order_id", "event_time"]).filter(pl.col("order_id").is_unique())
+    assert rows.height > 100
+    assert (rows["label_right"] - rows["label"]).round(6).unique().to_list() == [5.0]
+    assert rows["source"].n_unique() > 10
+    assert set(rows["confidence"]) == {0.75, 1.0}
+    assert rows.select("source_right", "confidence_right").unique().rows() == [("Zoe", 0.75)]
+    assert training_set(told, "2024-01-04") == before["2024-01-04"]
+    assert training_set(told, LAST) != before[LAST]
+
+
+def test_status_names_a_training_set_that_learned_from_labels_which_are_others_now(house: House) -> None:
+    assert house.run("training_set", keys=LAST).success
+    as_it_was = status(house)
+    correct(house, pl.col("delivered_at") + pl.duration(minutes=5))
+    corrected = status(house)
+
+    hours = house.declared_as(label=replace(SHORT.label, value=SHORT.label.value / 60))
+    assert hours.run(keys=(FIRST, LAST)).success
+
+    up_to_date = "delivery_eta: all of 5 partitions are up to date"
+    assert up_to_date in as_it_was
+    assert up_to_date in corrected  # what it learned from is still what was known as of its date
+    for word in (
+        "training_set",
+        "it learned from other rows of 2024-01-02 .. 2024-01-05, 4 in all",
+        f"train delivery_eta {LAST}",
+    ):
+        assert word in status(hours)
+
+
+def status(house: House) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    show_outdated(house.pipeline, house.tables, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
 
 
 def test_a_correction_that_comes_too_late_is_quarantined_with_the_reason(house: House) -> None:

@@ -59,6 +59,14 @@ def known_on(rows: pl.DataFrame, day: date) -> pl.DataFrame:
     return rows.filter(pl.col("booked") < day).with_columns(before).drop("booked", "status")
 
 
+def with_outcomes(rows: pl.DataFrame, day: date, *, arrived: pl.Expr) -> pl.DataFrame:
+    """The file at the beginning of `day`, but with what became of the bookings for which `arrived` holds."""
+    there = rows.filter(pl.col("booked") < day)
+    before, after = known_on(rows, day), there.drop("booked", "status")
+    rowwise = pl.when(there.select(arrived).to_series()).then(after.to_struct()).otherwise(before.to_struct())
+    return before.select(rowwise.alias("row")).unnest("row")
+
+
 def deliver(rows: pl.DataFrame, folder: Path) -> None:
     """Let the source hold `rows`."""
     buffer = io.BytesIO()

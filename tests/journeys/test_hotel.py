@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -17,6 +17,7 @@ import pytest
 from perennial import Seasons, Windows
 from perennial.errors import NoMatureLabels
 from perennial.evaluation.comparison import BUNDLE, Comparison
+from perennial.graph.lineage import steps_of
 from perennial.graph.stages import data_assets, training_assets
 from perennial.settings import CLONE
 from perennial.stores.lake.leakage import audit_training_set
@@ -28,7 +29,7 @@ from pipelines.hotel_cancellation import hotel_cancellation
 from resources.runs import RunResult
 from tests.assets.house import House, open_house
 from tests.docs.pages import blocks_of
-from tests.journeys.hotel import BARRED, DatedHouse, bookings, deliver, known_on, with_features
+from tests.journeys.hotel import BARRED, DatedHouse, bookings, deliver, known_on, with_features, with_outcomes
 from tests.serving.conftest import running
 
 pytestmark = [pytest.mark.real_data, pytest.mark.timeout(600)]
@@ -92,6 +93,8 @@ def test_the_ui_shows_since_when_a_month_is_mature_and_how_late_its_outcomes_cam
     assert str(shown["mature since"].value).startswith("2017-0")  # 88.5 % were known when the year began
     assert shown["known now [share]"].value == 1.0
     assert "| 30 | 0.4" in str(shown["known after"].value)
+    told = {line.split(" | ")[0].strip("| ") for line in str(shown["by source"].value).splitlines()}
+    assert {"Check-Out", "Canceled", "No-Show"} <= told
     for name in ("delay curve", "first outcomes"):
         assert "data:image/png;base64," in str(shown[name].value)
 
@@ -279,21 +282,47 @@ def test_an_arrival_touches_only_the_partitions_whose_outcomes_it_brings(
     late = rows.filter(pl.col("booked") < house.day, pl.col("status") >= house.day).sort("status").tail(1)
     month = late["booked"].dt.strftime("%Y-%m").item()
 
-    known = known_on(rows, house.day)
-    resolved = rows.filter(pl.col("booked") < house.day)["status"] == late["status"].item()
-    arrived = rows.filter(pl.col("booked") < house.day).drop("booked", "status")
-    rowwise = pl.when(resolved).then(arrived.to_struct()).otherwise(known.to_struct())
-    deliver(known.select(rowwise.alias("row")).unnest("row"), source)
+    arrived = pl.col("status") == late["status"].item()
+    deliver(with_outcomes(rows, house.day, arrived=arrived), source)
     touched = {key for key, seen in house.sources.signatures(LEAKY, MONTHS).items() if seen != signatures[key]}
     run = house.run(*data_assets(LEAKY), keys=(MONTHS[0], MONTHS[-1]))
 
     assert run.success
-    expected = set(rows.filter(pl.col("booked") < house.day).filter(resolved)["booked"].dt.strftime("%Y-%m"))
+    expected = set(rows.filter(arrived, pl.col("booked") < house.day)["booked"].dt.strftime("%Y-%m"))
     assert month in expected
     assert touched == expected != set(MONTHS)
     after = revisions(house)
     changed = {(name, key) for name, key in after if after[name, key] != before[name, key]}
     assert changed == {(name, key) for name in TABLES for key in expected}
+
+
+def test_the_slowest_outcome_touches_one_month_though_six_later_ones_look_back_at_it(
+    real_data: Path, tmp_path: Path
+) -> None:
+    rows = bookings(real_data / "hotel_bookings", every=EVERY).with_row_index("place")
+    waits = pl.col("status") - pl.col("booked")
+    slow = rows.filter(pl.col("booked").dt.strftime("%Y-%m").is_in(MONTHS)).sort(waits).tail(1)
+    month, end = slow["booked"].dt.strftime("%Y-%m").item(), date(2016, 1, 1)
+    rolling = with_features(**{**SMALL, "aggregates": hotel_cancellation.aggregates})
+    with open_house(tmp_path / "home", pipeline=rolling, HOTEL_CANCELLATION_SOURCE=str(tmp_path / "source")) as opened:
+        parts = {name: getattr(opened, name) for name in ("home", "instance", "pipeline", "environment")}
+        deliver(known_on(rows, end).drop("place"), tmp_path / "source")
+        first = DatedHouse(**parts, day=end)
+        assert first.run(*data_assets(rolling), keys=(MONTHS[0], MONTHS[-1])).success
+        before = first.hashes(steps_of(rolling))
+
+        arrived = pl.col("place") == slow["place"].item()
+        deliver(with_outcomes(rows, end, arrived=arrived).drop("place"), tmp_path / "source")
+        later = DatedHouse(**parts, day=slow["status"].item() + timedelta(days=1))
+        assert later.run(*data_assets(rolling), keys=(MONTHS[0], MONTHS[-1])).success
+        after = later.hashes(steps_of(rolling))
+
+    assert slow.select(waits.dt.total_days()).item() > 450
+    assert month == MONTHS[0]
+    changed = {(name, key) for name in after for key in after[name] if after[name][key] != before[name].get(key)}
+    assert {key for _, key in changed} == {month}
+    assert {"landed", "accepted", "features", "labels", "partials"} <= {name for name, _ in changed}
+    assert set(MONTHS) == set(after["aggregates"])
 
 
 @pytest.fixture(scope="module")

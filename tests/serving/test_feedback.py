@@ -88,6 +88,34 @@ def test_an_outcome_of_another_shape_is_a_422(answered: tuple[Local, list[str]],
     assert _send(answered[0], outcome).status_code == 422
 
 
+def test_an_outcome_may_say_who_told_it_and_how_surely(answered: tuple[Local, list[str]]) -> None:
+    local, ids = answered
+
+    _send(local, {"id": ids[0], "label": 1, "source": "guest", "confidence": 0.5}, {"id": ids[1], "label": 2})
+    corrected = _send(local, {"id": ids[0], "label": 1, "source": "courier", "confidence": 1})
+
+    assert corrected.json() == {"received": 1, "new": 1}
+    rows = local.city.operations.feedback("rides", ["2024-03-01"]).select("prediction_id", "source", "confidence")
+    assert sorted(rows.rows()) == sorted([(ids[0], "courier", 1.0), (ids[1], "client", 1.0)])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("confidence", value) for value in (None, "1", True, -0.1, 1.1, float("nan"))]
+    + [("source", value) for value in (None, 7, "", "x" * 101, "\ud800", "a\x00b")],
+)
+def test_a_source_or_confidence_that_does_not_fit_is_a_422_and_keeps_nothing(
+    answered: tuple[Local, list[str]], field: str, value: Any
+) -> None:
+    local, ids = answered
+
+    answer = _send(local, {"id": ids[0], "label": 1.0}, {"id": ids[1], "label": 2.0, field: value})
+
+    assert answer.status_code == 422
+    assert (answer.json()["index"], answer.json()["field"]) == (1, field)
+    assert _kept(local) == {}
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"outcomes": 7}', b'{"instances": []}'])
 def test_broken_json_is_a_400(answered: tuple[Local, list[str]], body: bytes) -> None:
     answer = answered[0].request("POST", "/v1/models/rides:feedback", content=body)
@@ -100,7 +128,11 @@ VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | s
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
-@given(st.lists(VALUES | st.dictionaries(st.sampled_from(["id", "label", "\ud800"]), VALUES), max_size=3))
+@given(
+    st.lists(
+        VALUES | st.dictionaries(st.sampled_from(["id", "label", "source", "confidence", "\ud800"]), VALUES), max_size=3
+    )
+)
 def test_nothing_that_a_client_sends_makes_a_5xx(answered: tuple[Local, list[str]], outcomes: list[Any]) -> None:
     answer = _send(answered[0], *outcomes)
 

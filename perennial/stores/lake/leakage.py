@@ -7,6 +7,7 @@ import polars as pl
 from perennial.declaration import Pipeline
 from perennial.featurization.expressions import Feature, columns_of, featurize
 from perennial.featurization.leakage import LeakageReport, audit
+from perennial.labels.labelling import trusted
 from perennial.stores.lake.tables import Tables
 from perennial.stores.lake.windows import Collected
 
@@ -24,7 +25,8 @@ def audit_training_set(tables: Tables, pipeline: Pipeline, collected: Collected)
     raw = columns_of(recomputed)
     first = _first_deliveries(tables, pipeline, collected)
     deliveries = tables.read(pipeline, "accepted", first, list(dict.fromkeys([*on, *raw]))).unique(on, keep="first")
-    known = tables.read(pipeline, "labels", collected.revisions, [*on, "known_at"]).unique(on, keep="first")
+    labels = tables.read(pipeline, "labels", collected.revisions, [*on, "known_at", "confidence"])
+    known = trusted(labels, pipeline.label).select(*on, "known_at").unique(on, keep="first")
 
     rows = collected.training_set.frame
     sampled = (

@@ -15,6 +15,7 @@ from perennial.declaration import Pipeline
 from perennial.errors import PartitionBlocked
 from perennial.graph.records import PartitionRecord
 from perennial.graph.stages import LEARNED_FROM
+from perennial.labels.labelling import trusted
 from perennial.labels.maturity import newest_mature, within_reach
 from perennial.monitoring.drift import reference_sample
 from perennial.stores.lake.summaries import refuse_unfit
@@ -80,17 +81,21 @@ def window_keys(tables: Tables, pipeline: Pipeline, as_of: str) -> SplitKeys:
 
 
 def known_shares(tables: Tables, pipeline: Pipeline, as_of: str) -> dict[str, float]:
-    """The share of accepted rows whose outcome was known by the as-of instant, of each partition in reach of it."""
+    """The share of accepted rows whose outcome was known by the as-of instant, of each partition in reach of it.
+
+    An outcome of too little confidence to learn from is not known yet.
+    """
     if pipeline.label.mature_after is None:
         return {}
     instant = pipeline.time.known_at(as_of)
-    accepted, labels = (tables.known(pipeline, name, instant) for name in ("accepted", "labels"))
-    there = [key for key in within_reach(pipeline, as_of) if key in labels and key in accepted and accepted[key].rows]
-    keys = {key: labels[key].revision for key in there}
+    accepted, known = (tables.known(pipeline, name, instant) for name in ("accepted", "labels"))
+    there = [key for key in within_reach(pipeline, as_of) if key in known and key in accepted and accepted[key].rows]
+    keys = {key: known[key].revision for key in there}
     if not keys:
         return {}
-    known = tables.read(pipeline, "labels", keys, ["partition", "known_at"]).filter(pl.col("known_at") <= instant)
-    counts = dict(known.group_by("partition").len().iter_rows())
+    labels = tables.read(pipeline, "labels", keys, ["partition", "known_at", "confidence"])
+    told = trusted(labels, pipeline.label).filter(pl.col("known_at") <= instant)
+    counts = dict(told.group_by("partition").len().iter_rows())
     return {key: counts.get(key, 0) / accepted[key].rows for key in keys}
 
 

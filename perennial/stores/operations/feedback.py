@@ -17,6 +17,8 @@ COLUMNS = {
     "prediction_id": pl.String(),
     "partition": pl.String(),
     "label": pl.Float64(),
+    "source": pl.String(),
+    "confidence": pl.Float64(),
     "received_at": pl.Datetime("us", "UTC"),
 }
 _BATCH = 5_000
@@ -31,10 +33,21 @@ class Outcome:
     partition: str
     """Monitoring partition of the prediction, as its id says."""
     label: float
+    source: str = "client"
+    """Who or what says so."""
+    confidence: float = 1.0
+    """How sure the source is, 0 to 1."""
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.label):
             raise ValueError(f"{self.prediction_id}: found the label {self.label}, expected a finite number")
+        if not 0 <= self.confidence <= 1:
+            raise ValueError(f"{self.prediction_id}: found the confidence {self.confidence}, expected 0 to 1")
+
+    @property
+    def said(self) -> tuple[float, str, float]:
+        """What makes it news beside an earlier one of the same prediction."""
+        return self.label, self.source, self.confidence
 
 
 class Feedback(Database):
@@ -44,17 +57,19 @@ class Feedback(Database):
         """Keep all of `outcomes` or none; how many said something new. Sending them again adds nothing."""
         table = tables.feedback
         with self.writing(pipeline) as transaction:
-            known = _newest_labels(transaction, pipeline, {outcome.prediction_id for outcome in outcomes})
+            known = _newest(transaction, pipeline, {outcome.prediction_id for outcome in outcomes})
             rows = []
             for outcome in outcomes:
-                if known.get(outcome.prediction_id) != outcome.label:
-                    known[outcome.prediction_id] = outcome.label
+                if known.get(outcome.prediction_id) != outcome.said:
+                    known[outcome.prediction_id] = outcome.said
                     rows.append(
                         {
                             "pipeline": pipeline,
                             "prediction_id": outcome.prediction_id,
                             "partition": outcome.partition,
                             "label": outcome.label,
+                            "source": outcome.source,
+                            "confidence": outcome.confidence,
                             "received_at": at,
                         }
                     )
@@ -89,14 +104,15 @@ class Feedback(Database):
         return max([cursor, *found.values()]), sorted(found)
 
 
-def _newest_labels(transaction: sa.Connection, pipeline: str, ids: Iterable[str]) -> dict[str, float]:
+def _newest(transaction: sa.Connection, pipeline: str, ids: Iterable[str]) -> dict[str, tuple[float, str, float]]:
+    """What was said last of each prediction."""
     table = tables.feedback
-    found: dict[str, float] = {}
+    columns = (table.c.prediction_id, table.c.label, table.c.source, table.c.confidence)
+    found: dict[str, tuple[float, str, float]] = {}
     for some in _batches(sorted(ids)):
-        query = sa.select(table.c.prediction_id, table.c.label).where(
-            table.c.pipeline == pipeline, table.c.prediction_id.in_(some)
-        )
-        found.update((row.prediction_id, row.label) for row in transaction.execute(query.order_by(table.c.id)))
+        query = sa.select(*columns).where(table.c.pipeline == pipeline, table.c.prediction_id.in_(some))
+        for row in transaction.execute(query.order_by(table.c.id)):
+            found[row.prediction_id] = (row.label, row.source, row.confidence)
     return found
 
 

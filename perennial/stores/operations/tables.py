@@ -125,6 +125,8 @@ feedback = sa.Table(
     _text("prediction_id"),
     _text("partition"),
     sa.Column("label", sa.Double(), nullable=False),
+    _text("source"),
+    sa.Column("confidence", sa.Double(), nullable=False),
     sa.Column("received_at", Instant(), nullable=False),
     sa.Index("feedback_prediction", "pipeline", "prediction_id", "id"),
     sa.Index("feedback_partition", "pipeline", "partition", "id"),

@@ -10,7 +10,8 @@ import polars as pl
 from perennial.bundle.bundle import RequestSchema
 from perennial.bundle.manifest import describe_requests
 from perennial.declaration import Pipeline
-from perennial.monitoring.performance import match_outcomes
+from perennial.labels.labelling import trusted
+from perennial.monitoring.performance import TOLD, match_outcomes
 from perennial.stores.lake.tables import Tables
 from perennial.stores.production.inference_log import TABLE, read_inference_log
 from perennial.time import Window
@@ -30,12 +31,14 @@ class Served:
         return read_inference_log(path, partitions, schema)
 
     def ground_truth(self, partitions: Sequence[str]) -> pl.DataFrame:
-        """Every answered prediction of `partitions` with its outcome, null while that is unknown."""
+        """Every answered prediction of `partitions` with its outcome, null while that is unknown.
+
+        An outcome of too little confidence is not known, whatever was said before it.
+        """
         feedback = self.tables.operations.feedback(self.pipeline.name, partitions)
-        key = self.pipeline.key
-        labels = self._labels(partitions)
-        truth = match_outcomes(self.answered(partitions), feedback, labels, key=key)
-        kept = ["id", "partition", "event_time", "version", "prediction", "label", "source"]
+        sure = [trusted(told, self.pipeline.label) for told in (feedback, self._labels(partitions))]
+        truth = match_outcomes(self.answered(partitions), *sure, key=self.pipeline.key)
+        kept = ["id", "partition", "event_time", "version", "prediction", "label", "source", "said_by", "confidence"]
         return truth.select(kept)
 
     def accepted(self, partition: str) -> pl.DataFrame | None:
@@ -66,5 +69,5 @@ class Served:
         keys = sorted(key for key in overlapping if key in known and known[key].status == "ok")
         if not keys:
             types = {name: self.pipeline.schema.polars[name] for name in self.pipeline.key}
-            return pl.DataFrame(schema={**types, "label": pl.Float64})
+            return pl.DataFrame(schema={**types, **TOLD.to_schema()})
         return self.tables.read(self.pipeline, "labels", keys)

@@ -146,3 +146,16 @@ def test_a_number_that_is_not_finite_counts_nothing() -> None:
     partials = partial_rows(rows, RIDES).filter(pl.col("by") == "line")
 
     assert partials["load_count"].sum() == 1
+
+
+def test_an_outcome_of_too_little_confidence_counts_in_no_aggregate_of_labels() -> None:
+    sure = pl.when(col("load") > 1).then(1.0).otherwise(0.4)
+    choosy = replace(RIDES, label=replace(RIDES.label, confidence=sure, min_confidence=0.5))
+    rides = (ride(FIRST, 8, minutes=10.0, load=1.0), ride(FIRST, 9, minutes=70.0, load=2.0))
+
+    def counts(pipeline: Pipeline) -> tuple[int, ...]:
+        partials = partial_rows(frame_of(pipeline, FIRST, rides), pipeline).filter(pl.col("by") == "zone")
+        return partials.select(pl.col("minutes_count", "rows_count").sum()).row(0)
+
+    assert counts(RIDES) == (2, 2)
+    assert counts(choosy) == (1, 2)

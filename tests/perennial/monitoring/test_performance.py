@@ -14,6 +14,7 @@ from perennial.monitoring.performance import match_outcomes, performance
 from perennial.objective import BinaryClassification, Regression, ShareOfDecisions, ShareWithin
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
+TOLD: dict[str, Any] = {"source": pl.String, "confidence": pl.Float64}
 FEEDBACK: dict[str, Any] = {"prediction_id": pl.String, "label": pl.Float64, "received_at": pl.Datetime("us", "UTC")}
 LABELS: dict[str, Any] = {"order_id": pl.String, "label": pl.Float64}
 OBJECTIVE = Regression(goal=4.0, unit="minutes", kpi=ShareWithin(5.0))
@@ -26,11 +27,11 @@ def predictions_of(*rows: tuple[str, int, float, str | None]) -> pl.DataFrame:
 
 def feedback_of(*rows: tuple[str | None, float | None, int]) -> pl.DataFrame:
     timed = [(name, label, NOON + timedelta(minutes=minute)) for name, label, minute in rows]
-    return pl.DataFrame(timed, schema=FEEDBACK, orient="row")
+    return pl.DataFrame([(*row, "guest", 0.5) for row in timed], schema=FEEDBACK | TOLD, orient="row")
 
 
 def labels_of(*rows: tuple[str | None, float | None]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=LABELS, orient="row")
+    return pl.DataFrame([(*row, "meter", 1.0) for row in rows], schema=LABELS | TOLD, orient="row")
 
 
 ids = st.sampled_from(["a", "b", "c"])
@@ -60,12 +61,12 @@ def test_feedback_wins_over_labels_and_the_newest_of_each_counts(
     assert truth["id"].to_list() == [name for name, _ in sent]
     for row in truth.iter_rows(named=True):
         if row["id"] in newest_said:
-            expected: tuple[float | None, str | None] = (newest_said[row["id"]], "feedback")
+            expected: tuple[Any, ...] = (newest_said[row["id"]], "feedback", "guest", 0.5)
         elif row["order_id"] in newest_known:
-            expected = (newest_known[row["order_id"]], "labels")
+            expected = (newest_known[row["order_id"]], "labels", "meter", 1.0)
         else:
-            expected = (None, None)
-        assert (row["label"], row["source"]) == expected
+            expected = (None, None, None, None)
+        assert tuple(row[name] for name in ("label", "source", "said_by", "confidence")) == expected
 
 
 def test_what_was_said_about_the_answer_itself_wins_over_the_label_of_its_order() -> None:
@@ -111,7 +112,7 @@ def test_requests_without_the_key_meet_their_outcomes_by_id_alone() -> None:
 )
 def test_a_key_meets_its_label_across_types(sent: pl.Series, declared: pl.Series, met: list[bool]) -> None:
     predictions = predictions_of(("a", 1, 0.0, None), ("b", 1, 0.0, None)).with_columns(order_id=sent)
-    labels = pl.DataFrame({"order_id": declared, "label": [1.0]})
+    labels = pl.DataFrame({"order_id": declared, "label": [1.0], "source": ["meter"], "confidence": [1.0]})
 
     truth = match_outcomes(predictions, feedback_of(), labels, key=["order_id"])
 

@@ -44,7 +44,10 @@ def frames(rows: list[Row]) -> tuple[pl.DataFrame, pl.DataFrame]:
     )
     known = pl.Series([at + row[4] * HOUR for at, row in zip(starts, rows, strict=True)], dtype=utc)
     labels = features.select("order_id", "partition", "event_time").with_columns(
-        known_at=known, label=pl.Series([row[3] for row in rows], dtype=pl.Float64)
+        known_at=known,
+        label=pl.Series([row[3] for row in rows], dtype=pl.Float64),
+        source=pl.lit("rows"),
+        confidence=pl.lit(1.0),
     )
     return features, labels.filter(pl.Series([row[4] >= 0 for row in rows], dtype=pl.Boolean))
 
@@ -127,6 +130,52 @@ def test_two_corrections_of_one_row_in_one_file_are_both_left_out_and_counted() 
     assert made.frame.filter(pl.col("order_id") == "twice").is_empty()
     assert made.frame.filter(pl.col("order_id") == "same").height == 1
     assert (made.contradicted, made.duplicates) == (1, 2)
+
+
+def test_a_label_of_too_little_confidence_is_left_out_and_counted() -> None:
+    day = KEYS.test[0]
+    features, labels = frames([*ONE_EACH, (day, "unsure", 9, 20.0, 0), (day, "later", 9, 20.0, 999)])
+    sure = pl.when(pl.col("order_id") == "unsure").then(0.49).otherwise(0.5)
+    choosy = replace(SHORT, label=replace(SHORT.label, min_confidence=0.5))
+
+    made = build_training_set(
+        choosy, features=features, labels=labels.with_columns(confidence=sure), keys=KEYS, as_of=INSTANT
+    )
+
+    assert made.frame["order_id"].to_list() == [row[1] for row in ONE_EACH]
+    assert (made.unsure, made.immature, made.contradicted) == (1, 1, 0)
+    assert "confidence" not in made.frame.columns
+
+
+def test_who_told_a_label_and_how_surely_changes_nothing_of_what_is_learned() -> None:
+    day = KEYS.test[0]
+    features, labels = frames([*ONE_EACH, (day, "twice", 9, 20.0, 0), (day, "twice", 9, 20.0, 0)])
+    number = pl.int_range(pl.len())
+    other = labels.with_columns(source=number.cast(pl.String), confidence=1 / (1 + number))
+
+    plain, told = (
+        build_training_set(SHORT, features=features, labels=each, keys=KEYS, as_of=INSTANT) for each in (labels, other)
+    )
+
+    assert (plain.contradicted, told.contradicted) == (0, 0)
+    assert told.content_hash == plain.content_hash
+
+
+def test_of_two_labels_with_one_key_the_last_that_was_known_by_then_counts_where_rows_have_their_own_time() -> None:
+    day = KEYS.test[0]
+    timed = replace(SHORT, time=replace(SHORT.time, row_known_at="ordered_at"))
+    features, labels = frames([*ONE_EACH, (day, "corrected", 9, 20.0, 0), (day, "corrected", 9, 35.0, 0)])
+    corrected = pl.int_range(pl.len()) == labels.height - 1
+    at = pl.when(corrected).then(pl.lit(INSTANT)).otherwise(pl.min_horizontal("known_at", pl.lit(INSTANT - HOUR)))
+    features, labels = (frame.with_columns(known_at=at) for frame in (features, labels))
+
+    def label(as_of: datetime) -> list[float]:
+        made = build_training_set(timed, features=features, labels=labels, keys=KEYS, as_of=as_of)
+        assert made.contradicted == 0
+        return made.frame.filter(pl.col("order_id") == "corrected")["label"].to_list()
+
+    assert label(INSTANT - HOUR) == [20.0]
+    assert label(INSTANT) == [35.0]
 
 
 @given(rows=ROWS)

@@ -135,6 +135,8 @@ def create_feedback() -> None:
         text("prediction_id"),
         text("partition"),
         sa.Column("label", sa.Double(), nullable=False),
+        text("source"),
+        sa.Column("confidence", sa.Double(), nullable=False),
         sa.Column("received_at", Instant(), nullable=False),
         sqlite_autoincrement=True,
     )

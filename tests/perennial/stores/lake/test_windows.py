@@ -11,14 +11,14 @@ from typing import Any
 import polars as pl
 import pytest
 
-from perennial import Files, Label, Windows, col
+from perennial import Files, Label, Maturity, Windows, col, days
 from perennial.bundle.parity import UNSEEN
 from perennial.errors import HistoryTooShort, NoMatureLabels, PartitionBlocked
 from perennial.graph.records import PartitionRecord
 from perennial.stores.lake.lakehouse import Lakehouse
 from perennial.stores.lake.summaries import acknowledge
 from perennial.stores.lake.tables import Outcome, Tables
-from perennial.stores.lake.windows import collect_training_set, held_out_rows
+from perennial.stores.lake.windows import collect_training_set, held_out_rows, known_shares, window_keys
 from pipelines.delivery_eta import delivery_eta
 from tests.lake import AT, DAYS, copied_tables, fill, filled_home
 
@@ -159,6 +159,22 @@ def test_a_label_that_is_unknown_for_all_rows_is_a_clear_refusal(tables: Tables)
 
     with pytest.raises(NoMatureLabels, match="no row of the train split has a label known by then"):
         collect_training_set(tables, never, AS_OF)
+
+
+def test_an_outcome_of_too_little_confidence_is_not_known_yet(tables: Tables) -> None:
+    mature = Maturity(completeness=0.9, at_latest=days(30))
+    trusting = replace(SHORT, label=replace(SHORT.label, mature_after=mature))
+    choosy = replace(SHORT, label=replace(SHORT.label, mature_after=mature, min_confidence=0.5))
+    labels, record = tables.read(SHORT, "labels", [AS_OF]), tables.records(SHORT, "labels")[AS_OF]
+    doubted = labels.with_columns(confidence=pl.when(pl.int_range(pl.len()) % 5 == 0).then(0.4).otherwise(0.5))
+    tables.save(SHORT, "labels", doubted, {AS_OF: Outcome(inputs=record.inputs)}, at=AT)
+
+    shares = known_shares(tables, choosy, AS_OF)
+
+    assert shares[AS_OF] == pytest.approx(0.8, abs=0.01)
+    assert shares[DAYS[3]] == 1.0
+    assert window_keys(tables, choosy, AS_OF).all == tuple(DAYS[:4])
+    assert window_keys(tables, trusting, AS_OF).all == tuple(DAYS[1:])
 
 
 def test_held_out_rows_are_raw_and_each_in_its_place(tables: Tables) -> None:

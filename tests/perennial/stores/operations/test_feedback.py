@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -28,7 +29,9 @@ def test_the_newest_outcome_of_a_prediction_counts_and_all_are_kept(operations: 
 
     assert added == 1
     expected = pl.DataFrame(
-        [("id4", "2024-01-02", 6.0, at), ("id1", "2024-01-02", 8.0, later)], schema=COLUMNS, orient="row"
+        [("id4", "2024-01-02", 6.0, "client", 1.0, at), ("id1", "2024-01-02", 8.0, "client", 1.0, later)],
+        schema=COLUMNS,
+        orient="row",
     )
     assert_frame_equal(operations.feedback("eta", ["2024-01-02"]), expected)
     with operations.reading() as transaction:
@@ -57,6 +60,29 @@ def test_a_cursor_gives_each_partition_with_news_once(operations: Operations, at
     assert new == ["2024-01-02", "2024-01-03"]
     assert again == (first, [])
     assert corrected == ["2024-01-03"]
+
+
+def test_who_says_so_and_how_surely_is_kept_and_a_change_of_either_is_news(
+    operations: Operations, at: datetime
+) -> None:
+    guess = replace(outcome(1, 5.0), source="guest", confidence=0.4)
+    said = [guess, replace(guess, confidence=0.8), replace(guess, source="courier"), guess]
+
+    added = [operations.add_feedback("eta", [each], at=at + timedelta(minutes=n)) for n, each in enumerate(said)]
+    again = operations.add_feedback("eta", [guess], at=at)
+
+    assert (added, again) == ([1, 1, 1, 1], 0)
+    newest = operations.feedback("eta", ["2024-01-02"]).select("label", "source", "confidence")
+    assert newest.rows() == [(5.0, "guest", 0.4)]
+    with operations.reading() as transaction:
+        kept = transaction.exec_driver_sql("SELECT source, confidence FROM feedback ORDER BY id").all()
+    assert [tuple(row) for row in kept] == [(each.source, each.confidence) for each in said]
+
+
+@pytest.mark.parametrize("confidence", [math.nan, -0.1, 1.1])
+def test_a_confidence_that_is_none_is_refused(confidence: float) -> None:
+    with pytest.raises(ValueError, match=f"id1: found the confidence {confidence}, expected 0 to 1"):
+        replace(outcome(1), confidence=confidence)
 
 
 @pytest.mark.parametrize("label", [math.nan, math.inf, -math.inf])

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from perennial.declaration import Pipeline
@@ -120,6 +121,28 @@ def test_an_answer_meets_its_outcome_by_id_else_by_key(tables: Tables) -> None:
     assert truth["id"].to_list() == [f"id-{number}" for number in range(10)]
     assert truth["label"].to_list() == [77.0 if n == 3 else labels[order] for n, order in enumerate(orders)]
     assert truth["source"].to_list() == ["feedback" if n == 3 else "labels" for n in range(10)]
+
+
+def test_an_outcome_of_too_little_confidence_judges_nobody_whatever_was_said_before(tables: Tables) -> None:
+    choosy = replace(delivery_eta.label, min_confidence=0.5)
+    orders = answer(tables, delivery_eta, 4, key=True)
+    labels, record = tables.read(delivery_eta, "labels", [DAY]), tables.records(delivery_eta, "labels")[DAY]
+    doubted = labels.with_columns(confidence=pl.when(pl.col("order_id") == orders[1]).then(0.4).otherwise(0.5))
+    tables.save(delivery_eta, "labels", doubted, {DAY: Outcome(inputs=record.inputs)}, at=AT)
+    for number, confidence in ((2, 1.0), (2, 0.4), (3, 0.9)):
+        said = Said(prediction_id=f"id-{number}", partition=DAY, label=77.0, source="guest", confidence=confidence)
+        tables.operations.add_feedback("delivery_eta", [said], at=AT)
+
+    truth = served(tables, label=choosy).ground_truth([DAY])
+
+    known = dict(labels.select("order_id", "label").rows())
+    assert truth["label"].to_list() == [known[orders[0]], None, known[orders[2]], 77.0]
+    assert truth.select("source", "said_by", "confidence").rows() == [
+        ("labels", "rows", 0.5),
+        (None, None, None),
+        ("labels", "rows", 0.5),
+        ("feedback", "guest", 0.9),
+    ]
 
 
 def test_an_answer_without_key_waits_for_its_feedback(tables: Tables) -> None:
