@@ -18,6 +18,7 @@ from perennial.errors import HistoryTooShort, NoMatureLabels
 from perennial.labels.labelling import trusted
 
 SPLITS = ("train", "validation", "test")
+ROW_KNOWN = "row known at"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +96,7 @@ def build_training_set(
     """
     on = [*pipeline.key, "partition"]
     seen = last_known(features, on, as_of).sort("partition", maintain_order=True)
-    known = _last_told(pipeline, labels, on, as_of)
+    known = _told_by(pipeline, labels, seen, as_of)
     sure = trusted(known, pipeline.label).select(*on, "label")
     doubtful = pl.concat([_contradicted(rows, on) for rows in (seen.drop("known_at"), sure)]).unique()
     one_each, sure = (rows.unique(on, keep="first", maintain_order=True) for rows in (seen, sure))
@@ -126,11 +127,18 @@ def last_known(rows: pl.DataFrame, on: Sequence[str], as_of: datetime) -> pl.Dat
     return known.filter(~repeated | (pl.col("known_at") == pl.col("known_at").max().over(on)))
 
 
-def _last_told(pipeline: Pipeline, labels: pl.DataFrame, on: Sequence[str], as_of: datetime) -> pl.DataFrame:
-    """The `labels` known by `as_of`; where rows have times of their own, of each key the last."""
+def _told_by(pipeline: Pipeline, labels: pl.DataFrame, seen: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+    """The `labels` known by `as_of`; where rows have times of their own, none of a row older than the one `seen`.
+
+    So a row that was known later corrects the outcome of its key, or takes it back.
+    """
+    told = labels.filter(pl.col("known_at") <= as_of)
     if pipeline.time.row_known_at is None:
-        return labels.filter(pl.col("known_at") <= as_of)
-    return last_known(labels, on, as_of)
+        return told
+    on = [*pipeline.key, "partition"]
+    rows = seen.select(*on, pl.col("known_at").alias(ROW_KNOWN)).unique()
+    dated = told.join(rows, on=on, how="inner", maintain_order="left")
+    return dated.filter(pl.col("known_at") >= pl.col(ROW_KNOWN)).drop(ROW_KNOWN)
 
 
 def _contradicted(rows: pl.DataFrame, on: Sequence[str]) -> pl.DataFrame:

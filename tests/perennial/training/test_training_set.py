@@ -161,21 +161,36 @@ def test_who_told_a_label_and_how_surely_changes_nothing_of_what_is_learned() ->
     assert told.content_hash == plain.content_hash
 
 
-def test_of_two_labels_with_one_key_the_last_that_was_known_by_then_counts_where_rows_have_their_own_time() -> None:
+def test_of_rows_with_times_of_their_own_the_last_that_was_known_by_then_gives_the_label_or_takes_it_back() -> None:
     day = KEYS.test[0]
     timed = replace(SHORT, time=replace(SHORT.time, row_known_at="ordered_at"))
-    features, labels = frames([*ONE_EACH, (day, "corrected", 9, 20.0, 0), (day, "corrected", 9, 35.0, 0)])
-    corrected = pl.int_range(pl.len()) == labels.height - 1
-    at = pl.when(corrected).then(pl.lit(INSTANT)).otherwise(pl.min_horizontal("known_at", pl.lit(INSTANT - HOUR)))
-    features, labels = (frame.with_columns(known_at=at) for frame in (features, labels))
+    features, labels = frames(
+        [
+            *ONE_EACH,
+            (day, "corrected", 9, 20.0, 0),
+            (day, "taken back", 9, 20.0, 0),
+            (day, "corrected", 9, 35.0, 0),
+            (day, "taken back", 9, 20.0, -1),
+        ]
+    )
 
-    def label(as_of: datetime) -> list[float]:
+    def dated(frame: pl.DataFrame, later: int) -> pl.DataFrame:
+        is_later = pl.int_range(pl.len()) >= pl.len() - later
+        first = pl.min_horizontal("known_at", pl.lit(INSTANT - HOUR))
+        return frame.with_columns(known_at=pl.when(is_later).then(pl.lit(INSTANT)).otherwise(first))
+
+    features, labels = dated(features, 2), dated(labels, 1)
+    # What a row says is not known before the row is: `label_rows` sees to it.
+    labels = labels.with_columns(known_at=pl.max_horizontal("known_at", pl.lit(INSTANT - HOUR)))
+
+    def told(as_of: datetime) -> tuple[dict[str, float], int]:
         made = build_training_set(timed, features=features, labels=labels, keys=KEYS, as_of=as_of)
         assert made.contradicted == 0
-        return made.frame.filter(pl.col("order_id") == "corrected")["label"].to_list()
+        rows = made.frame.filter(~pl.col("order_id").str.starts_with("sure"))
+        return dict(rows.select("order_id", "label").rows()), made.immature
 
-    assert label(INSTANT - HOUR) == [20.0]
-    assert label(INSTANT) == [35.0]
+    assert told(INSTANT - HOUR) == ({"corrected": 20.0, "taken back": 20.0}, 0)
+    assert told(INSTANT) == ({"corrected": 35.0}, 1)
 
 
 @given(rows=ROWS)
