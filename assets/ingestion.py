@@ -1,16 +1,16 @@
 """Ingestion: files of the source become rows of the declared types, with provenance."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from assets.describe import bullets, column_schema, instant, place, row_counts
+from assets.describe import bullets, column_schema, instant, place, row_counts, table
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
-from perennial.errors import SchemaSkew, SourceError, SourceUnreachable
+from perennial.errors import PerennialError, SchemaSkew, SourceError, SourceUnreachable
 from perennial.graph.lineage import inputs_of
 from perennial.graph.records import PartitionRecord
 from perennial.ingestion.landing import LandedPartition, land
@@ -21,6 +21,7 @@ from perennial.stores.lake.large import Large
 from perennial.stores.lake.lookups import Lookups
 from perennial.stores.lake.tables import Outcome, Tables
 from perennial.stores.sources import Sources
+from perennial.stores.sources.timelines import Timelines
 
 CHECK = "schema_is_known"
 
@@ -78,35 +79,44 @@ def _land(
     ready: dict[str, tuple[LandedPartition, datetime]] = {}
     lookups = Lookups(lakehouse=tables.lakehouse, sources=sources, holding=tables.operations.holding)
     lookups.refresh(run.pipeline, at=clock.now())
+    timelines = Timelines(sources=sources)
+    readings = timelines.look(run.pipeline, keys)  # before they are read: what changes meanwhile is looked at again
     for key in keys:
         signature = None
         try:
             arrival = sources.read(run.pipeline, key, fetched_at=clock.now())
             signature = arrival.signature
-            arrival = lookups.join(run.pipeline, arrival)
-            slot = before.place(key, arrival.sha256, arrived=arrival.fetched_at)
+            arrival = timelines.join(run.pipeline, lookups.join(run.pipeline, arrival))
+            slot = before.place(key, arrival.contents, arrived=arrival.fetched_at)
             if arrival.is_large and slot.base is None:
                 large = Large(tables=tables, pipeline=run.pipeline)
                 record, notes = large.land(arrival, revision=slot.number, at=clock.now())
-                run.written(key, _describe(record, notes), found=f"{record.rows:,} rows landed")
+                run.written(key, _describe(record, notes), found=_landed_rows(record))
                 continue
             ready[key] = (land(run.pipeline, arrival), arrival.fetched_at)
         except (SourceError, SchemaSkew) as error:
             run.block(key, str(error))
             if isinstance(error, SourceUnreachable) and Deliveries.of(tables, run.pipeline).has_landed(key):
                 continue  # what stands, though it landed only now, is all that is known of the content
-            signature = error.signature if isinstance(error, SourceError) else signature
-            now = clock.now()
-            known_at = max(now, run.pipeline.time.known_at(key))
-            provenance = {"signature": signature, **({"awaits": lookups.awaited} if lookups.problems else {})}
-            outcome = Outcome(blocked=str(error), provenance=provenance, known_at=known_at)
-            tables.block(run.pipeline, "landed", key, outcome, at=now)
+            if signature is None and isinstance(error, SourceError):
+                signature = error.signature
+            awaits = {"awaits": lookups.awaited} if lookups.problems else {}
+            seen = {"signature": signature, **awaits, **({"readings": readings[key]} if readings[key] else {})}
+            _block(run.pipeline, key, error, seen, tables, at=clock.now())
     return ready
+
+
+def _block(
+    pipeline: Pipeline, key: str, error: PerennialError, seen: dict[str, Any], tables: Tables, *, at: datetime
+) -> None:
+    """Record that what the source delivered cannot land, and what was `seen` of it."""
+    known_at = max(at, pipeline.time.known_at(key))
+    tables.block(pipeline, "landed", key, Outcome(blocked=str(error), provenance=seen, known_at=known_at), at=at)
 
 
 def _outcome(pipeline: Pipeline, partition: LandedPartition, revision: Revision) -> Outcome:
     return Outcome(
-        inputs=inputs_of(pipeline, "landed", partition.provenance["sha256"]),
+        inputs={**inputs_of(pipeline, "landed", partition.contents["source"]), **partition.contents},
         provenance=partition.provenance,
         known_at=revision.known_at,
         revision=revision.number,
@@ -115,12 +125,16 @@ def _outcome(pipeline: Pipeline, partition: LandedPartition, revision: Revision)
 
 def _found(revision: Revision, record: PartitionRecord) -> str:
     """What the check says of a partition that landed."""
-    notes = "".join(f"; {note}" for note in record.provenance.get("notes", ()))
     if not (revision.changed or revision.removed):
-        return f"{record.rows:,} rows landed{notes}"
+        return _landed_rows(record)
     late = f", {revision.kept:,} kept beside changes that came too late" if revision.kept else ""
     changes = f"{revision.changed:,} rows new or changed, {revision.removed:,} gone"
-    return f"{record.rows:,} rows landed as revision {record.revision}: {changes}{late}{notes}"
+    return _landed_rows(record, f" as revision {record.revision}: {changes}{late}")
+
+
+def _landed_rows(record: PartitionRecord, how: str = "") -> str:
+    notes = "".join(f"; {note}" for note in record.provenance.get("notes", ()))
+    return f"{record.rows:,} rows landed{how}{notes}"
 
 
 def _describe(record: PartitionRecord, notes: Sequence[str], *, changed: int = 0) -> dict[str, Any]:
@@ -131,6 +145,7 @@ def _describe(record: PartitionRecord, notes: Sequence[str], *, changed: int = 0
         "sha256": provenance["sha256"],
         "bytes": provenance["bytes"],
         "licence": provenance["licence"],
+        **({"joined with": _joined_with(provenance["beside"])} if provenance.get("beside") else {}),
         **({"known_at": instant(record.known_at)} if record.known_at else {}),
         "revision": record.revision,
         "rows new or changed": changed,
@@ -138,3 +153,12 @@ def _describe(record: PartitionRecord, notes: Sequence[str], *, changed: int = 0
         "content_hash": record.content_hash,
         "casts": bullets(notes),
     }
+
+
+def _joined_with(beside: Mapping[str, Sequence[Mapping[str, str]]]) -> dg.MarkdownMetadataValue:
+    """Each file of lookups and timelines that the rows were joined with."""
+    return table(
+        {"name": name, "source": one["uri"], "sha256": one["sha256"], "licence": one["licence"]}
+        for name, origins in beside.items()
+        for one in origins
+    )

@@ -96,10 +96,15 @@ def _simulate_if_empty(session: Session, pipeline: Pipeline, last: str, sources:
 
 
 def _changed(pipeline: Pipeline, keys: Sequence[str], tables: Tables, sources: Sources) -> list[str]:
-    """The keys whose file is not the one that landed."""
-    landed = tables.records(pipeline, "landed")
-    signatures = sources.signatures(pipeline, list(keys))
-    return [key for key, now in signatures.items() if key in landed and landed[key].provenance.get("signature") != now]
+    """The keys of which a file is not the one that landed."""
+    from perennial.ingestion.arrivals import with_readings
+    from perennial.stores.sources.timelines import Timelines
+
+    landed = {key: record.provenance for key, record in tables.records(pipeline, "landed").items()}
+    there = sources.signatures(pipeline, list(keys))
+    now = with_readings(there, landed, Timelines(sources=sources).look(pipeline, list(there)))
+    before = with_readings({key: origin.get("signature") for key, origin in landed.items()}, landed, {})
+    return [key for key, signature in now.items() if key in before and before[key] != signature]
 
 
 def _compute(

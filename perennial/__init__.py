@@ -5,6 +5,7 @@ A pipeline's module imports what it needs from here and nothing else.
 
 from polars import col, concat_str, lit, when
 
+from perennial.beside import Lookup, Timeline
 from perennial.declaration import Pipeline
 from perennial.featurization.aggregates import Rolling
 from perennial.labels.labelling import Label
@@ -32,7 +33,7 @@ from perennial.policies import (
     Windows,
 )
 from perennial.schema import Column, Schema
-from perennial.sources import Csv, Files, JsonLines, Lookup, Parquet, Pushed, Sql, env
+from perennial.sources import Csv, Files, JsonLines, Parquet, Pushed, Sql, env
 from perennial.time import Daily, Hourly, Monthly, days, hours
 from perennial.training.candidates.base_rate import BaseRate
 from perennial.training.candidates.gradient_boosting import GradientBoosting
@@ -82,6 +83,7 @@ __all__ = [
     "ShareWithin",
     "Slice",
     "Sql",
+    "Timeline",
     "Windows",
     "col",
     "concat_str",

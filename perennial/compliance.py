@@ -8,14 +8,14 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
 from perennial.errors import RuleBroken
 from perennial.featurization.expressions import columns_of
 from perennial.policies import Rules
+from perennial.schema import source_columns
 
 if TYPE_CHECKING:
     from perennial.declaration import Pipeline
+    from perennial.sources import Source
 
 Misfit = tuple[str, str, str]
 """Field of the declaration, what was found, what was expected."""
@@ -23,12 +23,13 @@ Misfit = tuple[str, str, str]
 
 def broken_rules(pipeline: Pipeline) -> Iterator[Misfit]:
     """Every rule that the declaration breaks."""
-    rules, licence = pipeline.rules, pipeline.source.licence
-    if rules.licences is not None and licence not in rules.licences:
-        yield "source.licence", licence, f"one of {', '.join(rules.licences)} (rules.licences)"
-    address = declared_address(pipeline)
-    if address is not None and not _is_allowed(address, rules):
-        yield "source", address, f"an address like {_listed(rules.allowed_sources)} (rules.allowed_sources)"
+    rules = pipeline.rules
+    for field, source in _sources(pipeline):
+        if rules.licences is not None and source.licence not in rules.licences:
+            yield f"{field}.licence", source.licence, f"one of {', '.join(rules.licences)} (rules.licences)"
+        address = declared_address(source)
+        if address is not None and not _is_allowed(address, rules):
+            yield field, address, f"an address like {_listed(rules.allowed_sources)} (rules.allowed_sources)"
     barred = barred_columns(pipeline)
     for where, columns in _reading(pipeline):
         for name in sorted(columns & set(barred)):
@@ -52,12 +53,16 @@ def unlawful_data(pipeline: Pipeline, provenance: Mapping[str, Mapping[str, Any]
     """
     rules = pipeline.rules
     lines = []
-    for key, origin in provenance.items():
-        uri, licence = str(origin.get("uri", "")), origin.get("licence")
-        if not _is_allowed(uri, rules):
-            lines.append(f"{key} came from {uri}, allowed is {_listed(rules.allowed_sources)}")
-        if rules.licences is not None and licence not in rules.licences:
-            lines.append(f"{key} landed under licence {licence!r}, allowed is {_listed(rules.licences)}")
+    for key, landed in provenance.items():
+        beside = [
+            (f"{name} beside {key}", one) for name, origins in landed.get("beside", {}).items() for one in origins
+        ]
+        for what, origin in [(key, landed), *beside]:
+            uri, licence = str(origin.get("uri", "")), origin.get("licence")
+            if not _is_allowed(uri, rules):
+                lines.append(f"{what} came from {uri}, allowed is {_listed(rules.allowed_sources)}")
+            if rules.licences is not None and licence not in rules.licences:
+                lines.append(f"{what} landed under licence {licence!r}, allowed is {_listed(rules.licences)}")
     return lines
 
 
@@ -93,28 +98,36 @@ def strictest(own: Rules, others: Rules) -> Rules:
 def barred_columns(pipeline: Pipeline) -> dict[str, str]:
     """The declared columns that no feature may read, each with the rule that says so.
 
-    A column made by an expression is barred when anything that it reads of the source is.
+    A column made by an expression is barred when anything that it reads of the source is, and one that
+    was joined also under the name that it has in its lookup or timeline.
     """
-    rules = pipeline.rules
+    rules, joined = pipeline.rules, {each.name for each in pipeline.beside}
     found: dict[str, str] = {}
     for name, column in pipeline.schema.columns.items():
-        source = column.source
-        read = set(source.meta.root_names()) if isinstance(source, pl.Expr) else {source}
-        if {name, *read} & set(rules.barred):
+        read = source_columns(name, column)
+        theirs = [one.partition(".")[2] for one in read if one.partition(".")[0] in joined]
+        if {name, *read, *theirs} & set(rules.barred):
             found[name] = "a column that is not barred (rules.barred)"
         elif column.pii and not rules.pii_in_features:
             found[name] = "a column that is no personal data (rules.pii_in_features)"
     return found
 
 
-def declared_address(pipeline: Pipeline) -> str | None:
-    """Where the source lies, as far as the declaration says it; None when the environment decides."""
-    source = pipeline.source
+def declared_address(source: Source) -> str | None:
+    """Where a source lies, as far as the declaration says it; None when the environment decides."""
     root, pattern = getattr(source, "root", ""), getattr(source, "pattern", None)
     if pattern is None or not isinstance(root, str):
         return None
     address = pattern.replace("{root}", root)
     return None if "{home}" in address else re.sub(r"\{[^}]*\}", "", address)
+
+
+def _sources(pipeline: Pipeline) -> Iterator[tuple[str, Source]]:
+    """All that the rows come from, by its field of the declaration."""
+    yield "source", pipeline.source
+    for field, beside in (("lookups", pipeline.lookups), ("timelines", pipeline.timelines)):
+        for each in beside:
+            yield f"{field}[{each.name}].source", each.source
 
 
 def _reading(pipeline: Pipeline) -> Iterator[tuple[str, set[str]]]:

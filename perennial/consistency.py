@@ -12,8 +12,10 @@ from perennial.compliance import broken_rules
 from perennial.errors import DeclarationError, FeatureError
 from perennial.featurization.expressions import check_row_wise, columns_of
 from perennial.policies import Maturity
+from perennial.schema import POLARS_TYPES, Kind, source_columns
 
 if TYPE_CHECKING:
+    from perennial.beside import Lookup, Timeline
     from perennial.declaration import Pipeline
 
 NAME = re.compile(r"[a-z][a-z0-9_]{1,62}")
@@ -31,7 +33,7 @@ def check_consistency(pipeline: Pipeline) -> None:
     _check_columns(pipeline)
     _check_features(pipeline)
     _check_row_wise(pipeline)
-    _check_lookups(pipeline)
+    _check_beside(pipeline)
     _check_policies(pipeline)
     _check_ranges(pipeline)
     for where, value, expected in pipeline.seasons.misfits(pipeline.schema.names):
@@ -66,7 +68,7 @@ def _check_columns(pipeline: Pipeline) -> None:
     named = [("time.event_time", pipeline.time.event_time), ("label.known_at", pipeline.label.known_at)]
     named += [("key", name) for name in pipeline.key]
     named += [("time.row_known_at", pipeline.time.row_known_at)] if pipeline.time.row_known_at else []
-    named += [(f"lookups[{each.name}].on", each.on) for each in pipeline.lookups]
+    named += [(f"{where}.on", name) for where, each in _named_beside(pipeline) for name in each.found_by]
     label = pipeline.label.expressions.items()
     named += [(f"label.{part}", name) for part, each in label for name in each.meta.root_names()]
     named += [("expectations", name) for e in pipeline.expectations for name in e.columns]
@@ -107,24 +109,47 @@ def _check_features(pipeline: Pipeline) -> None:
             refuse(pipeline, "monitoring.columns", name, f"columns that features read ({', '.join(used)})")
 
 
-def _check_lookups(pipeline: Pipeline) -> None:
-    names = [each.name for each in pipeline.lookups]
+def _check_beside(pipeline: Pipeline) -> None:
+    """Lookups and timelines, and the declared columns that read them."""
+    names = [each.name for each in pipeline.beside]
     if len(set(names)) != len(names):
-        refuse(pipeline, "lookups", names, "lookups with names of their own")
-    for each in pipeline.lookups:
+        refuse(pipeline, "lookups and timelines", names, "names of their own")
+    for where, each in _named_beside(pipeline):
         if not NAME.fullmatch(each.name):
-            refuse(pipeline, "lookups", each.name, "lower-case letters, digits and underscores, starting with a letter")
-        if not each.source.is_whole:
-            refuse(pipeline, f"lookups[{each.name}].source", each.source.pattern, "one file, without {partition}")
-        taken = {"partition", "known_from", "uri", "sha256", "fetched_at", "licence"} & {each.key, *each.columns}
-        if taken:
-            where = f"lookups[{each.name}].columns"
-            refuse(pipeline, where, sorted(taken), "names that the lookup's table does not use")
-    given = {f"{each.name}.{name}" for each in pipeline.lookups for name in each.columns}
+            refuse(pipeline, where, each.name, "lower-case letters, digits and underscores, starting with a letter")
+        for field_name, value, expected in each.misfits():
+            refuse(pipeline, f"{where}.{field_name}", value, expected)
+    _check_joined_columns(pipeline, names)
+
+
+def _check_joined_columns(pipeline: Pipeline, names: list[str]) -> None:
+    """Each declared column that reads a lookup or timeline finds it; what rows are found by was joined before."""
+    given = {f"{each.name}.{name}": kind for each in pipeline.beside for name, kind in each.columns.items()}
     for name, column in pipeline.schema.columns.items():
-        source = column.source if isinstance(column.source, str) else ""
-        if source.partition(".")[0] in names and source not in given:
-            refuse(pipeline, f"schema[{name}].source", source, f"a column of a lookup ({', '.join(sorted(given))})")
+        for source in source_columns(name, column):
+            if "." in source and source.partition(".")[0] in names and source not in given:
+                expected = f"a column of a lookup or timeline ({', '.join(sorted(given))})"
+                refuse(pipeline, f"schema[{name}].source", source, expected)
+        kind = given.get(column.source) if isinstance(column.source, str) else None
+        if kind and kind != column.kind and not (_is_number(kind) and _is_number(column.kind)):
+            refuse(pipeline, f"schema[{name}]", column.kind, f"a kind that holds {column.source}, which is {kind}")
+    found_by = [("time.event_time", pipeline.time.event_time, names)]
+    found_by += [
+        (f"{where}.on", on, names[n:]) for n, (where, e) in enumerate(_named_beside(pipeline)) for on in e.found_by
+    ]
+    for where, name, later in found_by:
+        for source in source_columns(name, pipeline.schema.columns[name]):
+            if source in given and source.partition(".")[0] in later:
+                refuse(pipeline, where, name, f"a column that is there before {source} is joined")
+
+
+def _is_number(kind: Kind) -> bool:
+    return POLARS_TYPES[kind].is_numeric()
+
+
+def _named_beside(pipeline: Pipeline) -> list[tuple[str, Lookup | Timeline]]:
+    lookups = [(f"lookups[{each.name}]", each) for each in pipeline.lookups]
+    return [*lookups, *((f"timelines[{each.name}]", each) for each in pipeline.timelines)]
 
 
 def _check_row_wise(pipeline: Pipeline) -> None:
@@ -132,6 +157,9 @@ def _check_row_wise(pipeline: Pipeline) -> None:
     named += [(f"slices[{s.name}]", s.where) for s in pipeline.slices]
     columns = pipeline.schema.columns.items()
     named += [(f"schema[{name}].source", c.source) for name, c in columns if isinstance(c.source, pl.Expr)]
+    for each in pipeline.timelines:
+        times = (("event_time", each.event_time), ("known_at", each.known_at))
+        named += [(f"timelines[{each.name}].{name}", time) for name, time in times if isinstance(time, pl.Expr)]
     for field_name, expression in named:
         try:
             check_row_wise(expression.meta.serialize(format="json"), where=f"pipeline {pipeline.name!r}")

@@ -15,6 +15,7 @@ from typing import Any
 
 import polars as pl
 
+from perennial.beside import Lookup, Timeline
 from perennial.consistency import check_consistency
 from perennial.featurization.aggregates import Aggregate, Rolling, declare_aggregates, entity_columns
 from perennial.featurization.expressions import Feature, columns_of, declare_features
@@ -22,8 +23,8 @@ from perennial.labels.labelling import Label
 from perennial.objective import Objective
 from perennial.policies import Gates, Late, LeakageAudit, Monitoring, Retraining, Rules, Slice, Windows
 from perennial.schema import Schema
-from perennial.sources import Lookup, Source
-from perennial.time import Calendar, Daily, Hourly, Monthly
+from perennial.sources import Source
+from perennial.time import CALENDARS, Calendar
 from perennial.training.candidates.base import Candidate
 from perennial.validation.expectations import Expectation, time_rules
 from perennial.validation.seasons.judgement import Seasons
@@ -54,6 +55,9 @@ class Pipeline:
     aggregates: Sequence[Rolling] = ()
     """Numbers of entities over the last days, each also a feature by its name."""
     lookups: Sequence[Lookup] = ()
+    """Small tables whose columns join the rows."""
+    timelines: Sequence[Timeline] = ()
+    """Readings of other sources whose columns join the rows, after the lookups."""
     late: Late = field(default_factory=Late)
     leakage: LeakageAudit = field(default_factory=LeakageAudit)
     gates: Gates = field(default_factory=Gates)
@@ -107,8 +111,7 @@ class Pipeline:
     @cached_property
     def monitoring_time(self) -> Calendar:
         """The clock of the monitoring partitions."""
-        clocks: dict[str, type[Hourly | Daily | Monthly]] = {"1h": Hourly, "1d": Daily, "1mo": Monthly}
-        calendar = clocks[self.monitoring.every]
+        calendar = CALENDARS[self.monitoring.every]
         start = self.time.window(self.time.start).start
         end = self.time.window(self.time.end).end - timedelta(microseconds=1) if self.time.end else None
         blank = calendar(start="", event_time=self.time.event_time, timezone=self.time.timezone)
@@ -143,8 +146,12 @@ class Pipeline:
     @property
     def reading(self) -> tuple[object, ...]:
         """What decides, beside the source's content, which rows come out of it; where it lies does not."""
-        beside = [(each.name, each.key, each.on, each.columns, each.source.reading) for each in self.lookups]
-        return (*self.source.reading, *beside)
+        return (*self.source.reading, *(each.reading for each in self.beside))
+
+    @property
+    def beside(self) -> tuple[Lookup | Timeline, ...]:
+        """The other sources that join the rows, in the order in which they do."""
+        return (*self.lookups, *self.timelines)
 
     def table(self, name: str) -> str:
         """Name of one of the pipeline's tables in the lake, such as `taxi_eta/landed`."""

@@ -107,7 +107,7 @@ def cast_partition(frame: pl.DataFrame, schema: Schema, *, where: str, is_text: 
 def declared_column(frame: pl.DataFrame, schema: Schema, name: str, *, where: str, is_text: bool = False) -> pl.Series:
     """One declared column of `frame`, as `cast_partition` would give it, whatever the others hold."""
     column = schema.columns[name]
-    needed = _reads(name, column)
+    needed = source_columns(name, column)
     missing = [one for one in needed if one not in frame.columns]
     if missing:
         raise _missing(missing, frame, where=where)
@@ -116,6 +116,13 @@ def declared_column(frame: pl.DataFrame, schema: Schema, name: str, *, where: st
     return _cast_column(
         _raw(typed, name, column, where=where), POLARS_TYPES[column.kind], column=name, where=where
     ).alias(name)
+
+
+def source_columns(name: str, column: Column) -> list[str]:
+    """The source's columns that a declared one is made from."""
+    if isinstance(column.source, pl.Expr):
+        return column.source.meta.root_names()
+    return [column.source or name]
 
 
 def _raw(frame: pl.DataFrame, name: str, column: Column, *, where: str) -> pl.Series:
@@ -148,7 +155,7 @@ def _typed(frame: pl.DataFrame, schema: Schema, *, where: str) -> pl.DataFrame:
                 where=where,
                 found=_example(raw),
                 expected="a time",
-                hint=f'declare its format: Column("datetime", source=col("{source}").str.to_datetime("%Y-%m-%d"))',
+                hint=f'declare its format in place of its name: col("{source}").str.to_datetime("%Y-%m-%d")',
             )
         found.append(_read_text(raw, column.kind, column=name, where=where) if raw.dtype == pl.String else raw)
     return frame.with_columns(found)
@@ -178,15 +185,8 @@ def _read_text(raw: pl.Series, kind: Kind, *, column: str, where: str) -> pl.Ser
     return read
 
 
-def _reads(name: str, column: Column) -> list[str]:
-    """The source's columns that a declared one is made from."""
-    if isinstance(column.source, pl.Expr):
-        return column.source.meta.root_names()
-    return [column.source or name]
-
-
 def _source_names(schema: Schema) -> list[str]:
-    return list(dict.fromkeys(read for name, column in schema.columns.items() for read in _reads(name, column)))
+    return list(dict.fromkeys(read for name, column in schema.columns.items() for read in source_columns(name, column)))
 
 
 def _match_names(frame: pl.DataFrame, schema: Schema, *, where: str) -> None:

@@ -5,9 +5,8 @@ Reading them is `perennial.stores.sources`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,25 +118,6 @@ class Pushed:
     def reading(self) -> tuple[object, ...]:
         """What decides, beside the content, which rows come out of it."""
         return ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lookup:
-    """A small table whose columns join the rows, in the version that was known at each row's time.
-
-    Declared columns read them by `Column("string", source="zones.Borough")`: the lookup's name, a dot, its
-    column. A key that the lookup lacks gives null, and is counted.
-    """
-
-    name: str
-    source: Files
-    """One file, without `{partition}`; a changed one is a new version, known from when it was read."""
-    key: str
-    """Column of the lookup that each row is found by."""
-    on: str
-    """Declared column of the pipeline's rows that holds it."""
-    columns: Mapping[str, Literal["string", "int32", "int64", "float32", "float64", "bool"]]
-    """What to take from it, by its own names, and of which kind."""
 
 
 Source = Files | Sql | Pushed

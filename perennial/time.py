@@ -172,3 +172,7 @@ class Monthly(Calendar):
 
     def _following(self, local: datetime) -> datetime:
         return (local.replace(day=1) + timedelta(days=32)).replace(day=1)
+
+
+CALENDARS: dict[str, type[Hourly | Daily | Monthly]] = {one.every: one for one in (Hourly, Daily, Monthly)}
+"""Each calendar by how much time a partition covers."""

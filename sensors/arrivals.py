@@ -1,6 +1,7 @@
 """Arrivals: a new or changed partition of the source is landed, and all that is made from it."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 
@@ -8,10 +9,11 @@ from perennial.declaration import Pipeline
 from perennial.errors import SourceError
 from perennial.graph.records import PartitionRecord
 from perennial.graph.stages import data_assets
-from perennial.ingestion.arrivals import Arrived, find_arrived, fingerprint, is_due
+from perennial.ingestion.arrivals import Arrived, find_arrived, fingerprint, is_due, with_readings
 from perennial.stores.clock import Clock
 from perennial.stores.lake.tables import Tables
 from perennial.stores.sources import Sources
+from perennial.stores.sources.timelines import Timelines
 from resources.tags import partition_tags, reason_tag
 from sensors.automation import keys_of
 from sensors.progress import keys_under_way, next_attempt, runs_of
@@ -40,11 +42,13 @@ def build_arrivals(pipeline: Pipeline) -> dg.SensorDefinition:
             if not is_due(context.cursor, now, every):
                 return dg.SkipReason(f"last looked at {context.cursor}; this source is looked at every {every}")
             context.update_cursor(now.isoformat())
-            signatures = sources.signatures(pipeline, pipeline.time.complete_keys(now))
+            there = sources.signatures(pipeline, pipeline.time.complete_keys(now))
         except SourceError as error:
             return dg.SkipReason(str(error))
         records = tables.records(pipeline, "landed")
-        landed = _landed(pipeline, records, sources)
+        provenance = {key: record.provenance for key, record in records.items()}
+        signatures = with_readings(there, provenance, Timelines(sources=sources).look(pipeline, list(there)))
+        landed = _landed(pipeline, provenance, sources)
         busy = keys_under_way(runs_of(context.instance, assets[:1]), pipeline.time)
 
         arrived = find_arrived(pipeline.time, signatures, landed, busy=busy)
@@ -61,12 +65,13 @@ def build_arrivals(pipeline: Pipeline) -> dg.SensorDefinition:
     return arrivals
 
 
-def _landed(pipeline: Pipeline, records: Mapping[str, PartitionRecord], sources: Sources) -> dict[str, str | None]:
+def _landed(pipeline: Pipeline, provenance: Mapping[str, Mapping[str, Any]], sources: Sources) -> dict[str, str | None]:
     """The signature with which each partition landed or was blocked; none where a lookup that it awaits is another."""
-    awaited = {key: awaits for key, record in records.items() if (awaits := record.provenance.get("awaits"))}
+    awaited = {key: awaits for key, origin in provenance.items() if (awaits := origin.get("awaits"))}
     there = sources.look_at_lookups(pipeline) if awaited else {}
     mended = {key for key, awaits in awaited.items() if any(there.get(name) != was for name, was in awaits.items())}
-    return {key: None if key in mended else record.provenance.get("signature") for key, record in records.items()}
+    signatures = with_readings({key: origin.get("signature") for key, origin in provenance.items()}, provenance, {})
+    return {key: None if key in mended else signature for key, signature in signatures.items()}
 
 
 def _run_key(pipeline: Pipeline, arrived: Arrived, records: Mapping[str, PartitionRecord]) -> str:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from perennial.graph.ranges import Range, ranges_of
 from perennial.time import Calendar
@@ -35,7 +36,11 @@ class Arrived:
 
 
 def find_arrived(
-    calendar: Calendar, signatures: Mapping[str, str], landed: Mapping[str, str | None], *, busy: Collection[str] = ()
+    calendar: Calendar,
+    signatures: Mapping[str, str | None],
+    landed: Mapping[str, str | None],
+    *,
+    busy: Collection[str] = (),
 ) -> list[Arrived]:
     """The partitions whose file's signature is not the landed one, but for those that a run is `busy` with.
 
@@ -55,6 +60,23 @@ def find_arrived(
             )
         )
     return found
+
+
+def with_readings(
+    signatures: Mapping[str, str | None], landed: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, str]]
+) -> dict[str, str | None]:
+    """Each partition's signature together with those of the readings beside it, to be compared.
+
+    `landed` holds the provenance of what landed. Readings that cannot be had `now` are taken to be what they
+    were then: that they are away changes nothing.
+    """
+    together: dict[str, str | None] = {}
+    for key, signature in signatures.items():
+        readings = now.get(key, {})
+        was = landed[key].get("readings", {}) if key in landed else readings
+        same = {name: readings.get(name) or before for name, before in was.items()}
+        together[key] = fingerprint([signature, same]) if same else signature
+    return together
 
 
 def is_due(looked_at: str | None, now: datetime, every: timedelta) -> bool:

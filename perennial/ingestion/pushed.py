@@ -15,8 +15,8 @@ from typing import Any
 import polars as pl
 
 from perennial.bundle.bundle import CLOCKS, RequestColumn, RequestSchema
-from perennial.declaration import Pipeline
 from perennial.errors import DeclarationError
+from perennial.ingestion.partitioned import Partitioned
 from perennial.prediction.request import FieldError, RequestReader, Row
 from perennial.time import Calendar
 
@@ -78,7 +78,7 @@ class Intake:
         )
 
 
-def intake_of(pipeline: Pipeline) -> Intake:
+def intake_of(pipeline: Partitioned) -> Intake:
     """What the pushed source of `pipeline` takes.
 
     Every declared column by its name in the source; those known only with the label may be absent, and come

@@ -48,7 +48,8 @@ class Place:
 class Revision:
     """A delivered partition beside what stood before it, ready to be written.
 
-    Of a delivery that changes nothing, the number is that of its base, and the rows are its base's.
+    Of a delivery that changes nothing, the number is that of its base, and the rows are its base's, with the
+    columns that were declared since.
     """
 
     number: int
@@ -62,8 +63,15 @@ class Revision:
     """Rows of the revision before that stay, because what would replace them came too late."""
 
 
-def place_of(history: Mapping[int, Recorded], source: str, *, accepted: Collection[int], arrived: datetime) -> Place:
-    """Where a delivery of content `source` belongs, after the revisions in `history`.
+def made_from(record: Recorded, contents: Mapping[str, str]) -> bool:
+    """Whether a revision was made from `contents`, as far as it read them: a timeline may be declared since."""
+    return all(record.inputs.get(name, content) == content for name, content in contents.items())
+
+
+def place_of(
+    history: Mapping[int, Recorded], contents: Mapping[str, str], *, accepted: Collection[int], arrived: datetime
+) -> Place:
+    """Where a delivery of `contents` belongs, after the revisions in `history`.
 
     The content of the newest revision again, say under a changed schema, is that revision made again. A
     partition of which no revision was ever `accepted` has no past: nothing can have been made from it.
@@ -71,7 +79,7 @@ def place_of(history: Mapping[int, Recorded], source: str, *, accepted: Collecti
     if not history:
         return Place(number=1, base=None, arrived=arrived)
     newest = max(history)
-    again = history[newest].status == "ok" and history[newest].inputs.get("source") == source
+    again = history[newest].status == "ok" and made_from(history[newest], contents)
     number = newest if again or history[newest].status != "ok" else newest + 1
     known_at = history[newest].known_at
     if again and known_at is not None:
@@ -97,11 +105,12 @@ def revise(pipeline: Pipeline, landed: LandedPartition, place: Place, base: pl.D
     removed = old.join(new, on=on, how="anti", nulls_equal=True, maintain_order="left").drop(_NTH)
     changed = joined.get_column("known_at").null_count()
     known_at = max(place.arrived, landed.known_at)
-    if place.base is not None and place.fresh and not changed and removed.is_empty():
-        return Revision(number=place.base, frame=base, known_at=known_at)
     frame = landed.frame
     if pipeline.time.row_known_at is None:
         frame = joined.with_columns(pl.col("known_at").fill_null(known_at)).select(landed.frame.columns)
+    if place.base is not None and place.fresh and not changed and removed.is_empty():
+        same = shared == pipeline.schema.names  # else it is the base again, with the columns declared since
+        return Revision(number=place.base, frame=base if same else frame, known_at=known_at)
     kept = _kept(pipeline, landed, removed, arrived=place.arrived).select(frame.columns)
     return Revision(
         number=place.number,

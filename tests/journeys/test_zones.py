@@ -75,7 +75,7 @@ def test_each_trip_has_the_borough_of_its_pickup_and_the_unknown_zones_have_none
     assert (boroughs[EAST_HARLEM], boroughs[7], boroughs[264], boroughs[265]) == ("Manhattan", "Queens", None, None)
     assert set(trips.filter(pl.col("pickup_borough").is_null())["pickup_zone"].unique()) == {264, 265}
     provenance = house.tables.records(SHORT, "landed")[JANUARY].provenance
-    assert set(provenance["lookups"]) == {"zones"}
+    assert set(provenance["beside"]) == {"zones"}
 
 
 def test_a_changed_zone_file_is_known_from_then_on_and_leaves_what_was_learned_from_as_it_was(house: House) -> None:

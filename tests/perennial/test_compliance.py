@@ -113,6 +113,18 @@ def test_data_that_landed_under_another_licence_or_from_elsewhere_is_not_trained
         check_lawful(pipeline, "2024-01-03", landed)
 
 
+def test_what_was_joined_under_another_licence_or_from_elsewhere_is_not_trained_on() -> None:
+    pipeline = declared(rules=Rules(allowed_sources=("file:///ours/*",), licences=(delivery_eta.source.licence,)))
+    good = {"uri": "file:///ours/a", "licence": delivery_eta.source.licence}
+    beside = {"weather": [good, good | {"uri": "s3://b"}], "zones": [good | {"licence": "none"}]}
+
+    assert unlawful_data(pipeline, {"2024-01-01": {**good, "beside": {"weather": [good]}}}) == []
+    assert unlawful_data(pipeline, {"2024-01-01": {**good, "beside": beside}}) == [
+        "weather beside 2024-01-01 came from s3://b, allowed is file:///ours/*",
+        "zones beside 2024-01-01 landed under licence 'none', allowed is CC0-1.0 (simulated)",
+    ]
+
+
 def test_of_two_sets_of_rules_the_stricter_counts() -> None:
     own = Rules(licences=("a", "b"), barred=("x",), pii_in_features=True, feature_owners={"f": "team:f"})
 

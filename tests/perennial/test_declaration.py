@@ -36,6 +36,7 @@ from perennial import (
     Schema,
     Seasons,
     Slice,
+    Timeline,
     Windows,
     col,
     env,
@@ -190,6 +191,16 @@ OTHER: dict[str, Any] = {
     "retraining": replace(DECLARED.retraining, cooldown=timedelta(days=8)),
     "lookups": [
         Lookup(name="areas", source=Files("{root}/areas.csv"), key="zone", on="zone", columns={"area": "float64"}),
+    ],
+    "timelines": [
+        Timeline(
+            name="station",
+            source=Files("{root}/station.csv"),
+            event_time="at",
+            known_after=timedelta(0),
+            within=timedelta(hours=1),
+            columns={"celsius": "float64"},
+        )
     ],
     "late": Late(accept_for=timedelta(days=2)),
     "leakage": replace(DECLARED.leakage, power=0.5),

@@ -8,9 +8,12 @@ from typing import Literal
 
 import dagster as dg
 
+from perennial.beside import Lookup, Timeline
 from perennial.graph.records import PartitionRecord
 from perennial.graph.stages import DATA
-from perennial.sources import Files, Lookup, env
+from perennial.sources import Files, env
+from perennial.stores.sources.timelines import Timelines
+from perennial.time import hours
 from resources.tags import REASON
 from sensors.arrivals import build_arrivals
 from tests.sensors.conftest import NOW, World, end_runs
@@ -93,6 +96,34 @@ def test_what_waits_for_a_lookup_is_asked_for_once_its_file_is_another(world: Wo
     assert request.tags["dagster/partition"] == "2024-01-04"
     land(world, "2024-01-04", status="blocked", awaits=world.stores["sources"].look_at_lookups(waiting))
     assert world.tick(build_arrivals(waiting)).run_requests == []
+
+
+def test_readings_of_another_source_that_changed_are_a_change_and_ones_that_are_away_are_none(
+    world: World, tmp_path: Path
+) -> None:
+    weather = tmp_path / "weather"
+    weather.mkdir()
+    timeline = Timeline(
+        name="weather", source=Files("{root}/{partition:%Y-%m-%d}.csv", str(weather)), event_time="at",
+        known_after=hours(0), within=hours(1), columns={"celsius": "float64"},
+    )  # fmt: skip
+    joined = replace(world.pipeline, timelines=[timeline])
+    days = ["2024-01-03", "2024-01-04", "2024-01-05", "2024-01-06"]
+    deliver(world.source, *days[1:])
+    for day in days:
+        (weather / f"{day}.csv").write_text("at,celsius\n")
+    look = Timelines(sources=world.stores["sources"]).look
+    for day in days[1:3]:
+        land(world, day, readings=look(joined, [day])[day])
+    land(world, days[3])  # before the timeline was declared: that it is out of date is told elsewhere
+    assert world.tick(build_arrivals(joined)).run_requests == []
+
+    (weather / f"{days[0]}.csv").write_text("at,celsius\n2024-01-03 23:00,1\n")
+    (changed,) = world.tick(build_arrivals(joined)).run_requests
+    (weather / f"{days[0]}.csv").unlink()
+
+    assert changed.tags[REASON] == "1 changed in the source: 2024-01-04"
+    assert world.tick(build_arrivals(joined)).run_requests == []
 
 
 def test_a_changed_file_is_asked_for_under_another_key(world: World) -> None:

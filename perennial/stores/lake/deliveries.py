@@ -36,11 +36,11 @@ class Deliveries:
             accepted=tables.history(pipeline, "accepted"),
         )
 
-    def place(self, key: str, sha256: str, *, arrived: datetime) -> Place:
+    def place(self, key: str, contents: Mapping[str, str], *, arrived: datetime) -> Place:
         """Where a delivery of partition `key` belongs among its revisions."""
         history = self.landed.get(key, {})
         accepted = {number for number, record in self.accepted.get(key, {}).items() if record.status == "ok"}
-        return place_of(history, sha256, accepted=accepted, arrived=arrived)
+        return place_of(history, contents, accepted=accepted, arrived=arrived)
 
     def has_landed(self, key: str) -> bool:
         """Whether some revision of partition `key` stands."""
@@ -50,7 +50,7 @@ class Deliveries:
         """The revision that the delivered partition is."""
         key = landed.partition
         history = self.landed.get(key, {})
-        place = self.place(key, landed.provenance["sha256"], arrived=arrived)
+        place = self.place(key, landed.contents, arrived=arrived)
         if place.base is None:
             newest = max(history, default=0)
             equal = bool(newest) and history[newest].content_hash == content_hash(landed.frame)
@@ -59,7 +59,7 @@ class Deliveries:
         revision = revise(self.pipeline, landed, place, base)
         if revision.number == place.base:
             known_at = history[place.base].known_at or revision.known_at
-            return Revision(number=place.base, frame=base, known_at=known_at)
+            return Revision(number=place.base, frame=revision.frame, known_at=known_at)
         return revision
 
     def rows(self, key: str) -> int:

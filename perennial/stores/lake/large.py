@@ -5,6 +5,7 @@ The result is the one that the whole partition would have: content hashes do not
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +16,9 @@ from perennial.declaration import Pipeline
 from perennial.errors import SourceUnreachable
 from perennial.graph.lineage import inputs_of
 from perennial.graph.records import PartitionRecord
+from perennial.ingestion.joining import told_of
 from perennial.ingestion.landing import Arrival, land_rows, provenance
+from perennial.ingestion.revisions import made_from
 from perennial.stores.lake.tables import Outcome, Tables, derived
 from perennial.validation.parts import PartitionJudge
 from perennial.validation.verdicts import PartitionVerdict
@@ -36,27 +39,30 @@ class Large:
 
         Raises SourceError or SchemaSkew, with nothing to be seen in the lake.
         """
-        key, notes = arrival.partition, dict[str, None]()
+        key, casts, told = arrival.partition, dict[str, None](), Counter[str]()
         with self.tables.writer(self.pipeline, "landed", key, revision) as written:
             for part in arrival.parts():
-                cast = land_rows(self.pipeline, key, part, is_text=arrival.is_text)
-                notes |= dict.fromkeys(cast.notes)
-                written.add(cast.frame)
+                landed = land_rows(self.pipeline, arrival, part)
+                casts |= dict.fromkeys(landed.casts)
+                told.update(landed.told)
+                written.add(landed.frame)
+            notes = (*arrival.notes, *told_of(told, written.rows))
             outcome = Outcome(
-                inputs=inputs_of(self.pipeline, "landed", arrival.sha256),
-                provenance=provenance(self.pipeline, arrival, rows=written.rows),
+                inputs=inputs_of(self.pipeline, "landed", arrival.sha256) | arrival.contents,
+                provenance=provenance(self.pipeline, arrival, rows=written.rows, notes=notes),
                 known_at=self.pipeline.time.known_at(key),
                 revision=revision,
             )
             with self.tables.operations.holding(self.pipeline.table("landed")):
                 self._check_free(arrival, revision)
-                return self.tables.save_parts(self.pipeline, "landed", key, written, outcome, at=at), tuple(notes)
+                record = self.tables.save_parts(self.pipeline, "landed", key, written, outcome, at=at)
+                return record, (*notes, *casts)
 
     def _check_free(self, arrival: Arrival, revision: int) -> None:
         """Refuse a revision that another run has landed from other content since this one began."""
         key = arrival.partition
         record = self.tables.history(self.pipeline, "landed").get(key, {}).get(revision)
-        if record and record.status == "ok" and record.inputs.get("source") != arrival.sha256:
+        if record and record.status == "ok" and not made_from(record, arrival.contents):
             raise SourceUnreachable(
                 "another run landed this partition meanwhile",
                 where=f"{self.pipeline.name} {key}",

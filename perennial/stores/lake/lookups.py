@@ -9,13 +9,12 @@ from datetime import datetime
 
 import polars as pl
 
+from perennial.beside import Lookup
 from perennial.content import content_hash
 from perennial.declaration import Pipeline
 from perennial.errors import SchemaSkew, SourceError
 from perennial.ingestion.landing import Arrival
-from perennial.ingestion.lookups import BEGINNING, KNOWN_FROM, join_as_known, read_version
-from perennial.schema import declared_column
-from perennial.sources import Lookup
+from perennial.ingestion.lookups import BEGINNING, KNOWN_FROM, KnownVersions, read_version
 from perennial.stores.lake.lakehouse import Lakehouse
 from perennial.stores.sources import Sources
 from perennial.stores.sources.content import Content
@@ -60,27 +59,17 @@ class Lookups:
         return kept.filter(pl.col(lookup.key).is_not_null()) if lookup.key in kept.columns else None
 
     def join(self, pipeline: Pipeline, arrival: Arrival) -> Arrival:
-        """`arrival` with the columns of its pipeline's lookups, as known at each row's time."""
-        if not pipeline.lookups:
-            return arrival
-        where = f"{pipeline.name} {arrival.partition}"
-        rows, notes, original = arrival.frame, list(arrival.notes), arrival.frame
-        seen: dict[str, str] = {}
-        time = pipeline.time.event_time
-        local = declared_column(original, pipeline.schema, time, where=where, is_text=arrival.is_text)
-        times = local.to_frame().select(pipeline.time.utc(time)).to_series()
+        """`arrival` with the versions of its pipeline's lookups beside it. Raises SourceError where there is none."""
+        where, window = f"{pipeline.name} {arrival.partition}", pipeline.time.window(arrival.partition)
+        notes, beside = list(arrival.notes), list(arrival.beside)
         for lookup in pipeline.lookups:
             versions = self.versions(pipeline, lookup)
             if versions is None or not set(lookup.columns) <= set(versions.columns):
                 raise self._none(lookup, where=where)
-            seen[lookup.name] = str(versions.sort(KNOWN_FROM)["sha256"][-1])
+            beside.append(KnownVersions(lookup=lookup, versions=versions, window=window))
             if lookup.name in self.problems:
                 notes.append(f"lookup {lookup.name}: its last version stands, for {self.problems[lookup.name]}")
-            keys = declared_column(original, pipeline.schema, lookup.on, where=where, is_text=arrival.is_text)
-            rows, lacking = join_as_known(rows, lookup, versions, keys, times)
-            if lacking:
-                notes.append(f"lookup {lookup.name}: {lacking:,} of {rows.height:,} rows have a key that it lacks")
-        return replace(arrival, rows=rows, notes=tuple(notes), lookups=seen)
+        return replace(arrival, notes=tuple(notes), beside=tuple(beside))
 
     def _none(self, lookup: Lookup, *, where: str) -> SourceError:
         """What to raise for rows that need `lookup` before it was read once."""

@@ -25,6 +25,7 @@ from perennial.content import content_hash
 from perennial.declaration import Pipeline
 from perennial.errors import SourceUnreachable
 from perennial.ingestion.landing import Arrival
+from perennial.ingestion.partitioned import Partitioned
 from perennial.ingestion.pushed import Intake, frame_of, intake_of, received_of
 from perennial.prediction.request import Row
 from perennial.sources import Pushed
@@ -83,7 +84,7 @@ class PushedEvents:
 
     root: Path
 
-    def read(self, pipeline: Pipeline, partition: str, *, fetched_at: datetime) -> Arrival:
+    def read(self, pipeline: Partitioned, partition: str, *, fetched_at: datetime) -> Arrival:
         """The events of `partition` that were accepted by now, one of each key. Raises SourceError without any."""
         folder = self.root / pipeline.name / partition
         where = f"{pipeline.name} {partition}"
@@ -109,7 +110,7 @@ class PushedEvents:
             received=received_of(received, intake_of(pipeline)),
         )
 
-    def signatures(self, pipeline: Pipeline, partitions: Sequence[str]) -> dict[str, str]:
+    def signatures(self, pipeline: Partitioned, partitions: Sequence[str]) -> dict[str, str]:
         """What changes with every event, of each of `partitions` that has any.
 
         Tells the server meanwhile what the pipeline takes, as it is declared now.
@@ -120,7 +121,7 @@ class PushedEvents:
         return {key: signature for key, signature in found.items() if signature is not None}
 
 
-def publish(root: Path, pipeline: Pipeline) -> None:
+def publish(root: Path, pipeline: Partitioned) -> None:
     """Let every server under `root` know what the pushed source of `pipeline` takes."""
     path = root / pipeline.name / INTAKE
     text = intake_of(pipeline).to_json()

@@ -16,7 +16,8 @@ from typing import Protocol
 from perennial.declaration import Pipeline
 from perennial.errors import SourceError, SourceUnreachable
 from perennial.ingestion.landing import Arrival
-from perennial.sources import Files, Pushed, Sql, env
+from perennial.ingestion.partitioned import Partitioned
+from perennial.sources import Files, Pushed, Source, Sql, env
 from perennial.stores.production.pushed import PushedEvents
 from perennial.stores.sources.addresses import OBJECTS, WEB, public_address, scheme_of
 from perennial.stores.sources.content import Content
@@ -38,10 +39,10 @@ LOOK_EVERY = {
 class Reader(Protocol):
     """One kind of source."""
 
-    def read(self, pipeline: Pipeline, partition: str, *, fetched_at: datetime) -> Arrival:
+    def read(self, pipeline: Partitioned, partition: str, *, fetched_at: datetime) -> Arrival:
         """The partition as the source holds it now. Raises SourceError."""
 
-    def signatures(self, pipeline: Pipeline, partitions: list[str]) -> dict[str, str]:
+    def signatures(self, pipeline: Partitioned, partitions: list[str]) -> dict[str, str]:
         """Of each partition that is there now: what changes when its content does. Raises SourceError."""
 
 
@@ -52,11 +53,11 @@ class Sources:
     home: Path
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
-    def read(self, pipeline: Pipeline, partition: str, *, fetched_at: datetime) -> Arrival:
+    def read(self, pipeline: Partitioned, partition: str, *, fetched_at: datetime) -> Arrival:
         """The partition as its source holds it now. Raises SourceError when there is none that can be read."""
         return self._reader(pipeline).read(pipeline, partition, fetched_at=fetched_at)
 
-    def signatures(self, pipeline: Pipeline, partitions: list[str]) -> dict[str, str]:
+    def signatures(self, pipeline: Partitioned, partitions: list[str]) -> dict[str, str]:
         """Of each of `partitions` that is there now: what changes when its content does.
 
         Raises SourceError when the source cannot be reached.
@@ -92,9 +93,13 @@ class Sources:
         return Path(pattern.format(root=folder, partition=start))
 
     def look_every(self, pipeline: Pipeline) -> timedelta:
-        """How often the source may be looked at for something new: another machine is not asked every ten seconds."""
-        match pipeline.source:
-            case Files() as source:
+        """How often all that it reads may be looked at for something new: other machines are not asked every 10 s."""
+        sources = (pipeline.source, *(each.source for each in pipeline.timelines))
+        return max(self._look_every(pipeline, source) for source in sources)
+
+    def _look_every(self, pipeline: Pipeline, source: Source) -> timedelta:
+        match source:
+            case Files():
                 scheme = _scheme(source, self._value(pipeline, source.root))
                 return LOOK_EVERY["web" if scheme in WEB else "objects" if scheme else "here"]
             case Sql():
@@ -102,7 +107,7 @@ class Sources:
             case Pushed():
                 return LOOK_EVERY["here"]
 
-    def _reader(self, pipeline: Pipeline) -> Reader:
+    def _reader(self, pipeline: Partitioned) -> Reader:
         match pipeline.source:
             case Files() as source:
                 return self._files(pipeline, source)
@@ -113,12 +118,12 @@ class Sources:
             case Pushed():
                 return PushedEvents(self.home / "pushed")
 
-    def _files(self, pipeline: Pipeline, source: Files) -> FileReader:
+    def _files(self, pipeline: Partitioned, source: Files) -> FileReader:
         spool, root = self.home / "sources", self._value(pipeline, source.root)
         transport = self._transport(pipeline, source, root, spool)
         return FileReader(source=source, transport=transport, root=root, spool=spool)
 
-    def _transport(self, pipeline: Pipeline, source: Files, root: str, spool: Path) -> Transport:
+    def _transport(self, pipeline: Partitioned, source: Files, root: str, spool: Path) -> Transport:
         scheme = _scheme(source, root)
         setting = source.root.name if isinstance(source.root, env) else "the source's root"
         if not scheme:
@@ -138,7 +143,7 @@ class Sources:
             expected=f"a folder, or one of {', '.join(f'{one}://' for one in (*WEB, *OBJECTS))}",
         )
 
-    def _value(self, pipeline: Pipeline, declared: env | str) -> str:
+    def _value(self, pipeline: Partitioned, declared: env | str) -> str:
         """A declared place, looked up in the environment. Raises SourceError when it is not set."""
         if isinstance(declared, env):
             value = self.environment.get(declared.name) or declared.default

@@ -10,9 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from perennial.declaration import Pipeline
 from perennial.errors import SourceError, SourceUnreachable
 from perennial.ingestion.landing import Arrival
+from perennial.ingestion.partitioned import Partitioned
 from perennial.sources import Files
 from perennial.stores.sources.content import Content, NoRoom
 from perennial.stores.sources.formats import Rows, read_rows
@@ -42,12 +42,12 @@ class FileReader:
     root: str
     spool: Path
 
-    def location(self, pipeline: Pipeline, partition: str) -> str:
+    def location(self, pipeline: Partitioned, partition: str) -> str:
         """Path or address of the file that holds `partition`."""
         start = datetime.strptime(partition, pipeline.time.key_format)  # noqa: DTZ007 - formats a name
         return self.source.pattern.format(root=self.root, partition=start)
 
-    def read(self, pipeline: Pipeline, partition: str, *, fetched_at: datetime) -> Arrival:
+    def read(self, pipeline: Partitioned, partition: str, *, fetched_at: datetime) -> Arrival:
         """The partition as its file holds it now. Raises SourceError when there is none that can be read."""
         where = f"{pipeline.name} {partition}"
         if self.source.is_whole:
@@ -80,7 +80,7 @@ class FileReader:
         location = self.source.pattern.format(root=self.root)
         return self.transport.signatures({WHOLE: location}, where=where).get(WHOLE, "")
 
-    def signatures(self, pipeline: Pipeline, partitions: list[str]) -> dict[str, str]:
+    def signatures(self, pipeline: Partitioned, partitions: list[str]) -> dict[str, str]:
         """The signature of each of `partitions` that is there now. Raises SourceError for an unreachable source."""
         if self.source.is_whole:
             parts = self._split(pipeline, where=pipeline.name).parts
@@ -88,7 +88,7 @@ class FileReader:
         locations = {key: self.location(pipeline, key) for key in partitions}
         return self.transport.signatures(locations, where=pipeline.name)
 
-    def _part(self, pipeline: Pipeline, partition: str, *, fetched_at: datetime) -> Arrival:
+    def _part(self, pipeline: Partitioned, partition: str, *, fetched_at: datetime) -> Arrival:
         where = f"{pipeline.name} {partition}"
         split = self._split(pipeline, where=where)
         if partition not in split.parts:
@@ -111,7 +111,7 @@ class FileReader:
             fetched_at=fetched_at,
         )
 
-    def _split(self, pipeline: Pipeline, *, where: str) -> Split:
+    def _split(self, pipeline: Partitioned, *, where: str) -> Split:
         location = self.location(pipeline, pipeline.time.start)
         signature = self.transport.signatures({WHOLE: location}, where=where).get(WHOLE, "")
         with self._room(where):

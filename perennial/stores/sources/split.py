@@ -18,8 +18,8 @@ from pathlib import Path
 import polars as pl
 
 from perennial.content import content_hash
-from perennial.declaration import Pipeline
 from perennial.errors import SchemaSkew, SourceError
+from perennial.ingestion.partitioned import Partitioned
 from perennial.schema import declared_column
 from perennial.sources import Files
 from perennial.stores.sources.content import Content
@@ -66,7 +66,7 @@ class Split:
 
 
 def open_split(
-    pipeline: Pipeline, file: WholeFile, signature: str, fetch: Callable[[], Content], *, where: str
+    pipeline: Partitioned, file: WholeFile, signature: str, fetch: Callable[[], Content], *, where: str
 ) -> Split:
     """The cut of `file`, which has `signature` now, made by reading what `fetch` gives if it is new."""
     shelf = file.spool / pipeline.name
@@ -85,7 +85,7 @@ def open_split(
     return _keep(split, folder)
 
 
-def _name(pipeline: Pipeline, location: str, signature: str) -> str:
+def _name(pipeline: Partitioned, location: str, signature: str) -> str:
     declared = pipeline.part_hash("schema", "time", "reading")
     return hashlib.sha256(f"{location}\n{signature}\n{declared}\n{pl.__version__}".encode()).hexdigest()[:32]
 
@@ -98,7 +98,7 @@ def _kept(folder: Path) -> Split | None:
     return Split(folder=folder, **index | {"parts": {key: Part(**part) for key, part in index["parts"].items()}})
 
 
-def _cut(pipeline: Pipeline, file: WholeFile, content: Content, *, where: str) -> Split:
+def _cut(pipeline: Partitioned, file: WholeFile, content: Content, *, where: str) -> Split:
     """Write the file's rows, sorted by partition, to a folder beside the final one."""
     rows = read_rows(content, file.source, spool=file.spool, where=where)
     keyed = rows.frame.with_columns(_keys(pipeline, rows, where=where)).sort(KEY, maintain_order=True)
@@ -123,7 +123,7 @@ def _cut(pipeline: Pipeline, file: WholeFile, content: Content, *, where: str) -
     return split
 
 
-def _keys(pipeline: Pipeline, rows: Rows, *, where: str) -> pl.Series:
+def _keys(pipeline: Partitioned, rows: Rows, *, where: str) -> pl.Series:
     """The partition of each row; one without an event time goes to the first, where validation judges it."""
     calendar = pipeline.time
     try:

@@ -16,9 +16,9 @@ import polars as pl
 import sqlalchemy as sa
 
 from perennial.content import content_hash
-from perennial.declaration import Pipeline
 from perennial.errors import SourceError, SourceUnreachable
 from perennial.ingestion.landing import Arrival
+from perennial.ingestion.partitioned import Partitioned
 from perennial.sources import Sql
 from perennial.time import Calendar
 
@@ -35,7 +35,7 @@ class SqlReader:
     source: Sql
     url: str
 
-    def read(self, pipeline: Pipeline, partition: str, *, fetched_at: datetime) -> Arrival:
+    def read(self, pipeline: Partitioned, partition: str, *, fetched_at: datetime) -> Arrival:
         """The partition as the database holds it now. Raises SourceError, and then nothing has been read."""
         where = f"{pipeline.name} {partition}"
         with self._transaction(pipeline, where=where) as connection:
@@ -64,7 +64,7 @@ class SqlReader:
             fetched_at=fetched_at,
         )
 
-    def signatures(self, pipeline: Pipeline, partitions: list[str]) -> dict[str, str]:
+    def signatures(self, pipeline: Partitioned, partitions: list[str]) -> dict[str, str]:
         """Count of rows and newest change of each of `partitions` that has rows, by one query for all."""
         if not partitions:
             return {}
@@ -73,7 +73,7 @@ class SqlReader:
             return cut.signatures(connection, partitions)
 
     @contextmanager
-    def _transaction(self, pipeline: Pipeline, *, where: str) -> Iterator[sa.Connection]:
+    def _transaction(self, pipeline: Partitioned, *, where: str) -> Iterator[sa.Connection]:
         """A read-only transaction on one state; the driver's errors are the source's."""
         url = sa.make_url(self.url)
         postgres = url.get_backend_name() == "postgresql"
@@ -110,7 +110,7 @@ class SqlReader:
 class _Cut:
     """How one source is cut into partitions, in the words of its database."""
 
-    def __init__(self, pipeline: Pipeline, source: Sql, dialect: sa.Dialect, *, where: str) -> None:
+    def __init__(self, pipeline: Partitioned, source: Sql, dialect: sa.Dialect, *, where: str) -> None:
         quote = dialect.identifier_preparer.quote
         self.where = where
         self.calendar: Calendar = pipeline.time
@@ -184,7 +184,7 @@ def _text(at: datetime) -> str:
     return at.isoformat(sep=" ").removesuffix(" 00:00:00")
 
 
-def _column(pipeline: Pipeline, name: str, *, where: str) -> str:
+def _column(pipeline: Partitioned, name: str, *, where: str) -> str:
     source = pipeline.schema.columns[name].source
     if isinstance(source, pl.Expr):
         roots = source.meta.root_names()

@@ -85,7 +85,7 @@ def deliver_all(deliveries: list[Rows], pipeline: Pipeline = SHOP) -> dict[int, 
     for number, rows in enumerate(deliveries):
         arrived = END + timedelta(days=number)
         landed = delivered(rows, arrived=arrived, pipeline=pipeline)
-        place = place_of(history, str(rows), accepted=set(history), arrived=arrived)
+        place = place_of(history, {"source": str(rows)}, accepted=set(history), arrived=arrived)
         revision = revise(pipeline, landed, place, stands[place.base].frame if place.base else None)
         if revision.number not in stands:
             stands[revision.number] = revision
@@ -145,7 +145,7 @@ def test_one_of_two_equal_rows_less_is_a_revision() -> None:
 def test_a_partition_that_was_never_accepted_has_no_past() -> None:
     broken = record(Revision(number=1, frame=pl.DataFrame(), known_at=END), "broken")
 
-    place = place_of({1: broken}, "mended", accepted=(), arrived=END + timedelta(days=300))
+    place = place_of({1: broken}, {"source": "mended"}, accepted=(), arrived=END + timedelta(days=300))
 
     assert place == Place(number=2, base=None, arrived=END + timedelta(days=300))
     assert revise(SHOP, delivered([(1, 1.0)]), place, None).known_at == END
@@ -155,7 +155,7 @@ def test_a_delivery_that_could_not_be_read_makes_room_for_the_next() -> None:
     good = record(Revision(number=1, frame=pl.DataFrame(), known_at=END), "good")
     failed = replace(good, revision=2, status="blocked", inputs={})
 
-    place = place_of({1: good, 2: failed}, "mended", accepted={1}, arrived=END + timedelta(days=2))
+    place = place_of({1: good, 2: failed}, {"source": "mended"}, accepted={1}, arrived=END + timedelta(days=2))
 
     assert (place.number, place.base, place.fresh) == (2, 1, False)
 
@@ -165,7 +165,7 @@ def test_a_refused_correction_is_nothing_that_the_next_is_compared_with() -> Non
         record(Revision(number=n, frame=pl.DataFrame(), known_at=END + timedelta(days=n)), f"file {n}") for n in (1, 2)
     )
 
-    place = place_of({1: good, 2: refused}, "mended", accepted={1}, arrived=END + timedelta(days=9))
+    place = place_of({1: good, 2: refused}, {"source": "mended"}, accepted={1}, arrived=END + timedelta(days=9))
 
     assert (place.number, place.base) == (3, 1)
 
@@ -175,7 +175,7 @@ def test_the_newest_content_under_another_schema_is_that_revision_made_again() -
         record(Revision(number=n, frame=pl.DataFrame(), known_at=END + timedelta(days=n)), f"file {n}") for n in (1, 2)
     )
 
-    place = place_of({1: first, 2: second}, "file 2", accepted={1, 2}, arrived=END + timedelta(days=99))
+    place = place_of({1: first, 2: second}, {"source": "file 2"}, accepted={1, 2}, arrived=END + timedelta(days=99))
 
     assert place == Place(number=2, base=1, arrived=second.known_at or END, fresh=False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -11,11 +12,13 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
-from perennial import expect
+from perennial import Column, Files, Lookup, Schema, expect
 from perennial.content import content_hash
 from perennial.errors import PerennialError, SchemaSkew, SourceUnreachable
 from perennial.featurization.expressions import featurize_rows
 from perennial.ingestion.landing import Arrival, land
+from perennial.ingestion.lookups import BEGINNING, KnownVersions
+from perennial.ingestion.timelines import KnownReadings, Readings
 from perennial.stores.lake import slots
 from perennial.stores.lake.lakehouse import Lakehouse
 from perennial.stores.lake.large import Large
@@ -23,9 +26,11 @@ from perennial.stores.lake.tables import Tables, derived
 from perennial.validation.verdicts import judge_partitions, split_rows
 from pipelines.delivery_eta import delivery_eta
 from tests.lake import AT, DAYS, arrival, open_tables
+from tests.weather import PIPELINE, WEATHER
 from world.city import City
 
 DAY = DAYS[0]
+NOON = datetime(2024, 1, 2, 12, tzinfo=UTC)
 DIRTY = replace(
     delivery_eta,
     aggregates=(),
@@ -77,6 +82,55 @@ def test_a_partition_in_parts_lands_divides_and_featurizes_as_a_whole(tables: Ta
         assert found.observed == pytest.approx(wanted.observed)
         assert found.share == pytest.approx(wanted.share)
         assert [row["row"] for row in found.examples] == [row["row"] for row in wanted.examples]
+
+
+def test_rows_that_are_joined_in_parts_land_as_a_whole(
+    tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boroughs = Lookup(name="zones", source=Files("/zones.csv"), key="id", on="zone", columns={"borough": "string"})
+    columns = {**PIPELINE.schema.columns, "borough": Column("string", source="zones.borough")}
+    pipeline = replace(PIPELINE, lookups=[boroughs], schema=Schema(columns))
+    told = pl.DataFrame(
+        {
+            "event_time": [NOON + timedelta(hours=n) for n in range(4)] * 2,
+            "known_at": [NOON + timedelta(hours=n % 3) for n in range(8)],
+            "its zone": ["a"] * 4 + ["b"] * 4,
+            "weather.celsius": [float(n) for n in range(8)],
+        }
+    )
+    versions = pl.DataFrame(
+        {
+            "known_from": [BEGINNING, NOON],
+            "id": ["a", "a"],
+            "borough": ["old", "new"],
+            "uri": "",
+            "sha256": "",
+            "licence": "",
+        }
+    )
+    window = pipeline.time.window("2024-01-02")
+    beside = (
+        KnownVersions(lookup=boroughs, versions=versions, window=window),
+        KnownReadings(readings=Readings(pipeline=pipeline, timeline=WEATHER), told=told, origins=[]),
+    )
+    file = tmp_path / "rows.parquet"
+    times = [datetime(2024, 1, 2) + timedelta(minutes=n) for n in range(1_440)]
+    pl.DataFrame({"asked": times, "zone": ["a", "b", "c"] * 480}).write_parquet(file, row_group_size=50)
+    rows = Arrival(
+        partition="2024-01-02", rows=pl.scan_parquet(file), beside=beside, readings={"weather": "s"},
+        uri="", sha256="", size=1, signature="", fetched_at=AT,
+    )  # fmt: skip
+    whole = land(pipeline, rows)
+
+    monkeypatch.setattr("perennial.ingestion.landing.PART_ROWS", 97)
+    assert len(list(rows.parts())) > 10
+    record, notes = Large(tables=tables, pipeline=pipeline).land(rows, revision=1, at=AT)
+
+    assert record.content_hash == content_hash(whole.frame)
+    assert record.provenance == whole.provenance
+    assert notes == whole.notes
+    assert notes[0] == "lookup zones: 960 of 1,440 rows have a key that it lacks"
+    assert 0 < whole.frame["celsius"].null_count() < 1_440
 
 
 def test_a_value_that_does_not_fit_in_a_late_part_lands_nothing(tables: Tables, arrived: Arrival) -> None:

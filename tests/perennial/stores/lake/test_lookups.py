@@ -30,7 +30,7 @@ from perennial import (
 )
 from perennial.errors import DeclarationError, SourceError
 from perennial.ingestion.landing import Arrival, land
-from perennial.ingestion.lookups import BEGINNING, join_as_known
+from perennial.ingestion.lookups import BEGINNING, KnownVersions
 from perennial.stores.lake.lakehouse import Lakehouse
 from perennial.stores.lake.lookups import Lookups
 from perennial.stores.sources import Sources
@@ -133,14 +133,15 @@ def test_a_lookup_that_cannot_be_read_leaves_its_last_version_standing(city: Cit
 
     arrival = city.joined((1, 1))
 
-    assert arrival.frame["zones.Borough"].to_list() == ["Newark"]
+    landed = land(PIPELINE, arrival)
+    assert landed.frame["borough"].to_list() == ["Newark"]
     assert "its last version stands" in arrival.notes[0]
     assert "an HTML page" in arrival.notes[0]
-    provenance = land(PIPELINE, arrival).provenance
     versions = city.lookups.versions(PIPELINE, ZONES)
     assert versions is not None
-    assert provenance["lookups"] == {"zones": versions["sha256"][0]}
-    assert provenance["notes"] == list(arrival.notes)
+    (origin,) = landed.provenance["beside"]["zones"]
+    assert origin == {"uri": versions["uri"][0], "sha256": versions["sha256"][0], "licence": "terms of use"}
+    assert landed.provenance["notes"] == list(arrival.notes)
 
 
 def test_a_column_that_is_taken_later_speaks_for_the_versions_before_it(city: City) -> None:
@@ -224,7 +225,10 @@ def test_a_lookup_without_a_version_that_can_be_read_is_an_error_of_the_source(
     [
         (replace(ZONES, on="place"), "lookups[zones].on"),
         (replace(ZONES, source=Files("{partition:%Y}.csv")), "one file, without {partition}"),
-        (replace(ZONES, columns={"area": "float64"}), "'zones.Borough', expected a column of a lookup (zones.area)"),
+        (
+            replace(ZONES, columns={"area": "float64"}),
+            "'zones.Borough', expected a column of a lookup or timeline (zones.area)",
+        ),
         (replace(ZONES, columns={"uri": "string"}), "names that the lookup's table does not use"),
     ],
 )
@@ -268,11 +272,12 @@ def test_the_join_is_what_a_slow_look_through_the_versions_says(
     keys = pl.Series([key for _, key in rows])
     lookup = replace(ZONES, key="k", columns={"v": "int64"})
 
-    joined, lacking = join_as_known(pl.DataFrame({"n": range(len(rows))}), lookup, versions, keys, times)
+    known = KnownVersions(lookup=lookup, versions=versions, window=PIPELINE.time.window("2024-01-02"))
+    joined = known.join(pl.DataFrame({"n": range(len(rows))}), [keys], times)
 
     slow = [[table for since, table in present if since <= hour][-1].get(key) for hour, key in rows]
-    assert joined["zones.v"].to_list() == slow
-    assert lacking == slow.count(None)
+    assert joined.rows["zones.v"].to_list() == slow
+    assert joined.told == {"lookup zones: {} have a key that it lacks": slow.count(None)}
 
 
 @pytest.mark.real_data
