@@ -79,8 +79,8 @@ class Town:
     def revisions(self, name: str) -> dict[str, int]:
         return {key: record.revision for key, record in self.house.tables.records(PIPELINE, name).items()}
 
-    def landed(self, day: str, revision: int) -> pl.DataFrame:
-        return self.house.tables.read(PIPELINE, "landed", {day: revision})
+    def accepted(self, day: str, revision: int) -> pl.DataFrame:
+        return self.house.tables.read(PIPELINE, "accepted", {day: revision}).sort("order_id", "ordered_at")
 
     def learned(self) -> str:
         return collect_training_set(self.house.tables, PIPELINE, LAST).training_set.content_hash
@@ -120,7 +120,7 @@ def _wait_for_the_last_day(town: Town) -> None:
 
 
 def _learn(town: Town) -> None:
-    orders = pl.concat([town.landed(day, 1) for day in DAYS])
+    orders = town.house.tables.read(PIPELINE, "accepted", DAYS)
     known = orders.filter(pl.col("temperature_c").is_not_null())
     assert known["outdoors"].equals(known["temperature_c"].rename("outdoors")), "the city says the same of the hour"
     assert orders["outdoors"].null_count() == 0
@@ -133,20 +133,18 @@ def _learn(town: Town) -> None:
 
 def _correct(town: Town) -> None:
     before = town.learned()
-    town.measure(CORRECTED, warmer={18: 2.5})
+    town.measure(CORRECTED, warmer={13: 2.5})  # when no row of another day says that it was ordered
     assert town.asked() == [CORRECTED, NEXT], "the first orders of the next day might have seen it, too"
 
     assert town.house.run(*DATA, keys=(CORRECTED, NEXT)).success
 
     for name in DATA:
         assert town.revisions(name) == dict.fromkeys(DAYS, 1) | {CORRECTED: 2}, name
-    old, new = (town.landed(CORRECTED, revision).sort("order_id", "ordered_at") for revision in (1, 2))
-    changed = new.filter(new["outdoors"] != old["outdoors"])
-    assert changed["ordered_at"].dt.hour().unique().to_list() == [18]
-    assert (changed["known_at"] > old["known_at"].max()).all()
-    assert new.filter(new["outdoors"] == old["outdoors"])["known_at"].equals(
-        old.filter(new["outdoors"] == old["outdoors"])["known_at"]
-    )
+    old, new = (town.accepted(CORRECTED, revision) for revision in (1, 2))
+    changed = new["outdoors"] != old["outdoors"]
+    assert new.filter(changed)["ordered_at"].dt.hour().unique().to_list() == [13]
+    assert (new.filter(changed)["known_at"] > old["known_at"].max()).all()
+    assert new.filter(~changed)["known_at"].equals(old.filter(~changed)["known_at"])
     assert town.learned() == before, "what was known then is what it was"
     assert town.asked() == []
 
@@ -160,3 +158,19 @@ def _clean_up(town: Town) -> None:
     assert town.asked() == [], "what landed stands"
     assert not town.house.run("landed", keys=(FIRST, FIRST)).success
     assert town.house.tables.records(PIPELINE, "landed")[FIRST].status == "ok"
+
+
+def test_a_timeline_that_is_declared_later_fills_what_landed_before(tmp_path: Path) -> None:
+    simulate_days(tmp_path / "home", FIRST, FIRST)
+    alone = replace(PIPELINE, timelines=(), schema=delivery_eta.schema, features=delivery_eta.features)
+    with open_house(tmp_path / "home", pipeline=alone, STATION=str(tmp_path)) as house:
+        assert house.run("landed", "accepted", "quarantined", keys=FIRST).success
+        town = Town(replace(house, pipeline=PIPELINE), tmp_path)
+        town.measure(FIRST)
+        assert town.asked() == [], "a changed declaration is told by the check, not by the sensor"
+
+        assert town.house.run("landed", "accepted", "quarantined", keys=FIRST).success
+
+        assert town.accepted(FIRST, 1)["outdoors"].null_count() == 0
+        town.measure(FIRST, warmer={18: 2.5})
+        assert town.asked() == [FIRST]
