@@ -114,6 +114,9 @@ def test_months_without_a_zone_file_wait_for_it_and_lose_nothing(house: House) -
         assert words in record.reason
     assert record.reason.count("taxi_eta") == 1
     assert record.provenance["awaits"] == {"zones": ""}
+    assert record.provenance["signature"] == house.sources.signatures(SHORT, [JANUARY])[JANUARY], (
+        "its own file is known"
+    )
 
     moved.rename(file)
     assert house.run("landed", keys=JANUARY).success

@@ -98,7 +98,9 @@ def _folder(location: str) -> str:
 
 
 def _signature(meta: Mapping[str, Any]) -> str:
-    return f"{meta.get('e_tag') or meta['last_modified']}|{meta['size']}"
+    # Azure's and Google's tags have quotes in the answer to one kind of question and none in that to another.
+    tag = str(meta.get("e_tag") or meta["last_modified"]).strip('"')
+    return f"{tag}|{meta['size']}"
 
 
 @contextmanager
