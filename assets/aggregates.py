@@ -12,11 +12,12 @@ from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
 from perennial.featurization.description import entity_counts, top_entities, value_rows
 from perennial.featurization.lineage import obstacle
-from perennial.featurization.partials import columns_read, partial_rows
+from perennial.featurization.partials import add_partials, columns_read, partial_rows
 from perennial.graph.lineage import inputs_of
 from perennial.stores.clock import Clock
 from perennial.stores.lake.aggregates import compute_states
-from perennial.stores.lake.tables import Outcome, Tables, derived, revisions_of
+from perennial.stores.lake.large import accepted_parts
+from perennial.stores.lake.tables import Outcome, Tables, derived
 
 
 def build_partials(pipeline: Pipeline) -> dg.AssetsDefinition:
@@ -34,9 +35,9 @@ def build_partials(pipeline: Pipeline) -> dg.AssetsDefinition:
     ) -> Iterator[dg.Output[None]]:
         run = RangeRun(context, pipeline, "partials")
         for accepted, keys in run.work(tables, "accepted"):
-            rows = tables.read(pipeline, "accepted", revisions_of(accepted, keys), columns_read(pipeline))
+            parts = accepted_parts(tables, pipeline, accepted, keys, columns_read(pipeline))
 
-            summed = partial_rows(rows, pipeline)
+            summed = add_partials((partial_rows(rows, pipeline) for rows in parts), pipeline)
 
             outcomes = {key: derived(pipeline, "partials", accepted[key]) for key in keys}
             records = tables.save(pipeline, "partials", summed, outcomes, at=clock.now())

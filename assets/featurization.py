@@ -16,7 +16,7 @@ from perennial.featurization.expressions import featurize_rows
 from perennial.featurization.lineage import obstacle
 from perennial.graph.records import PartitionRecord
 from perennial.stores.clock import Clock
-from perennial.stores.lake.aggregates import with_aggregates
+from perennial.stores.lake.aggregates import joined_aggregates, with_aggregates
 from perennial.stores.lake.large import Large, is_large
 from perennial.stores.lake.tables import Tables, derived, revisions_of
 
@@ -42,11 +42,12 @@ def build_features(pipeline: Pipeline) -> dg.AssetsDefinition:
                 continue
             if is_large(accepted, ready):
                 outcome = derived(pipeline, "features", accepted[ready[0]], across=seen[ready[0]])
+                joined = joined_aggregates(tables, pipeline)
                 record, sample = Large(tables=tables, pipeline=pipeline).transform(
                     "features",
                     accepted[ready[0]],
                     outcome,
-                    lambda part: featurize_rows(with_aggregates(tables, pipeline, part), pipeline),
+                    lambda part: featurize_rows(joined(part), pipeline),  # noqa: B023 - called within this turn
                     at=clock.now(),
                 )
                 run.written(ready[0], _describe(pipeline, record, sample))

@@ -11,6 +11,7 @@ import polars as pl
 from assets.describe import instant, picture, rounded, row_counts, table
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
+from perennial.graph.records import PartitionRecord
 from perennial.labels.labelling import by_source, columns_read, label_rows, trusted
 from perennial.labels.maturity import (
     Completeness,
@@ -25,10 +26,13 @@ from perennial.labels.maturity import (
 from perennial.labels.pictures import cohort_picture, delay_picture
 from perennial.policies import Maturity
 from perennial.stores.clock import Clock
+from perennial.stores.lake.large import Large, is_large
 from perennial.stores.lake.tables import Tables, derived, revisions_of
 
 AGES = (7, 30, 90, 180, 365)
 """Days after which the share of known outcomes is shown."""
+REPORTED = ("event_time", "known_at", "label", "source", "confidence")
+"""Columns of labels that the report reads."""
 PICTURES = 12
 """Pictures are shown for the last partitions of a range; the numbers are there for all."""
 
@@ -48,15 +52,20 @@ def build_labels(pipeline: Pipeline) -> dg.AssetsDefinition:
     ) -> Iterator[dg.Output[None]]:
         run = RangeRun(context, pipeline, "labels")
         for accepted, keys in run.work(tables, "accepted"):
-            rows = tables.read(pipeline, "accepted", revisions_of(accepted, keys), columns_read(pipeline))
+            now = clock.now()
+            if is_large(accepted, keys):
+                labelled, waited = _in_parts(tables, pipeline, accepted[keys[0]], now=now)
+            else:
+                rows = tables.read(pipeline, "accepted", revisions_of(accepted, keys), columns_read(pipeline))
 
-            labelled = label_rows(rows, pipeline)
+                labelled = label_rows(rows, pipeline)
+                waited = _waited(pipeline, rows, labelled, now=now)
 
-            outcomes = {key: derived(pipeline, "labels", accepted[key]) for key in keys}
-            tables.save(pipeline, "labels", labelled, outcomes, at=clock.now())
+                outcomes = {key: derived(pipeline, "labels", accepted[key]) for key in keys}
+                tables.save(pipeline, "labels", labelled, outcomes, at=now)
 
-            parts = labelled.partition_by("partition", as_dict=True)
-            late = _Lateness.of(pipeline, rows, trusted(labelled, pipeline.label), now=clock.now())
+            parts = labelled.partition_by("partition", as_dict=True) if len(keys) > 1 else {(keys[0],): labelled}
+            late = _Lateness.of(pipeline, waited, trusted(labelled, pipeline.label), now=now)
             for key in keys:
                 part = parts.get((key,), labelled.clear())
                 shown = _describe(part, accepted[key].rows, pipeline)
@@ -66,6 +75,34 @@ def build_labels(pipeline: Pipeline) -> dg.AssetsDefinition:
         yield from run.finish()
 
     return labels
+
+
+def _in_parts(
+    tables: Tables, pipeline: Pipeline, accepted: PartitionRecord, *, now: datetime
+) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """Label a large partition part by part; what is reported of all its labels, and how long each row waited."""
+    key, waited = accepted.partition, list[pl.DataFrame]()
+    of_one = pl.col("partition").cast(pl.Enum([key]))  # a byte a row, where the text has 16
+
+    def label(part: pl.DataFrame) -> pl.DataFrame:
+        labelled = label_rows(part, pipeline)
+        found = _waited(pipeline, part, labelled, now=now)
+        waited.extend([] if found is None else [found.with_columns(of_one)])
+        return labelled
+
+    outcome = derived(pipeline, "labels", accepted)
+    Large(tables=tables, pipeline=pipeline).transform(
+        "labels", accepted, outcome, label, at=now, columns=columns_read(pipeline)
+    )
+    labelled = tables.read(pipeline, "labels", {key: accepted.revision}, REPORTED).with_columns(of_one)
+    return labelled, pl.concat(waited) if waited else None
+
+
+def _waited(pipeline: Pipeline, rows: pl.DataFrame, labelled: pl.DataFrame, *, now: datetime) -> pl.DataFrame | None:
+    """How long each of `rows` waited for its outcome, for pipelines whose labels mature."""
+    if pipeline.label.mature_after is None:
+        return None
+    return delays(rows, trusted(labelled, pipeline.label), key=pipeline.key, as_of=now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +115,11 @@ class _Lateness:
     pictures: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, pipeline: Pipeline, rows: pl.DataFrame, labelled: pl.DataFrame, *, now: datetime) -> "_Lateness":
-        if pipeline.label.mature_after is None:
+    def of(
+        cls, pipeline: Pipeline, waited: pl.DataFrame | None, labelled: pl.DataFrame, *, now: datetime
+    ) -> "_Lateness":
+        if waited is None:
             return cls(pipeline=pipeline)
-        waited = delays(rows, labelled, key=pipeline.key, as_of=now)
         curve = delay_curve(waited)
         return cls(
             pipeline=pipeline,

@@ -12,6 +12,7 @@ from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
 from perennial.graph.records import PartitionRecord
 from perennial.stores.clock import Clock
+from perennial.stores.lake.large import accepted_columns
 from perennial.stores.lake.summaries import TABLE, acknowledged, history_before, provenance_of
 from perennial.stores.lake.tables import Tables, derived, revisions_of
 from perennial.validation.seasons.judgement import Culprit, Judgement, judge_in_order
@@ -49,7 +50,7 @@ def build_summary(pipeline: Pipeline) -> dg.AssetsDefinition:
         quarantined = tables.history(pipeline, "quarantined")
         drawn = set(run.keys[-PICTURES:])
         for accepted, keys in run.work(tables, "accepted"):
-            rows = tables.read(pipeline, "accepted", revisions_of(accepted, keys), pipeline.schema.names)
+            rows = accepted_columns(tables, pipeline, accepted, keys)
             lost = {key: _lost(quarantined.get(key, {}), accepted[key]) for key in keys}
 
             summaries = summarize_partitions(rows, pipeline, quarantined=lost)

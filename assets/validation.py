@@ -13,7 +13,7 @@ from perennial.declaration import Pipeline
 from perennial.graph.records import PartitionRecord
 from perennial.settings import Home
 from perennial.stores.clock import Clock
-from perennial.stores.lake.large import Large, is_large
+from perennial.stores.lake.large import Large, accepted_columns, is_large
 from perennial.stores.lake.tables import Tables, derived, revisions_of
 from perennial.stores.reports import keep_newest, report_address
 from perennial.validation.data_docs import data_docs
@@ -92,7 +92,7 @@ def build_profile(pipeline: Pipeline) -> dg.AssetsDefinition:
         run = RangeRun(context, pipeline, "profile")
         drawn = run.keys[-PICTURES:]
         for accepted, keys in run.work(tables, "accepted"):
-            rows = tables.read(pipeline, "accepted", revisions_of(accepted, keys), pipeline.schema.names)
+            rows = accepted_columns(tables, pipeline, accepted, keys)
 
             profiles = profile_partitions(rows, pipeline.schema)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +15,10 @@ from perennial import (
     Files,
     Label,
     Linear,
+    Maturity,
     Pipeline,
     Regression,
+    Rolling,
     Schema,
     ShareWithin,
     Windows,
@@ -55,6 +58,16 @@ till = Pipeline(
     candidates=[Linear()],
     windows=Windows(train=1),
 )  # fmt: skip
+
+
+full_till = replace(
+    till,
+    label=replace(till.label, mature_after=Maturity(completeness=0.9, at_latest=timedelta(days=30))),
+    aggregates=[
+        Rolling(by="shop", of="label", how="mean", days=7), Rolling(by=("shop", "kind"), of="price", how="std", days=7),
+    ],
+)  # fmt: skip
+"""With what else a pipeline may declare that looks at each row: entity features, and labels that mature."""
 
 
 def write_sales(folder: Path, rows: int, *, seed: int = 0) -> Path:

@@ -52,6 +52,14 @@ def partial_rows(accepted: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
     return _complete(pl.concat(parts, how="diagonal_relaxed"), pipeline)
 
 
+def add_partials(parts: Iterable[pl.DataFrame], pipeline: Pipeline) -> pl.DataFrame:
+    """The partials of all rows, from those of each of their `parts`; sums are integers, so that parts say nothing."""
+    total: pl.DataFrame | None = None
+    for part in parts:
+        total = part if total is None else _added(pl.concat([total, part]), pipeline)
+    return partial_schema(pipeline).to_frame() if total is None else total
+
+
 def columns_read(pipeline: Pipeline) -> list[str]:
     """The columns of accepted rows that partials are made from."""
     aggregates = pipeline.checked_aggregates
@@ -149,9 +157,23 @@ def _grouped(
         parts.append(_summed(behind, keys, members, largest))
     found = pl.concat(parts)
     if len(parts) == 2 and found.select(keys).is_duplicated().any():
-        ends = [_end(name, name) for name in end_columns(members)]
-        found = found.group_by(keys).agg(*(pl.col(name).sum() for name in sum_columns(members)), *ends)
+        return _merged(found, group, members)
     return found.sort(keys).with_columns(by=pl.lit(group))
+
+
+def _added(partials: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
+    """`partials` with one row where several are of one entity, day and time."""
+    groups = groups_of(pipeline.checked_aggregates).items()
+    parts = [_merged(partials.filter(pl.col("by") == group), group, members) for group, members in groups]
+    return _complete(pl.concat(parts, how="diagonal_relaxed"), pipeline)
+
+
+def _merged(found: pl.DataFrame, group: str, members: Sequence[Aggregate]) -> pl.DataFrame:
+    """The rows of one entity, those of one day and time added up."""
+    keys = ["partition", *members[0].by, *WHEN]
+    ends = [_end(name, name) for name in end_columns(members)]
+    sums = [pl.col(name).sum() for name in sum_columns(members)]
+    return found.group_by(keys).agg(*sums, *ends).sort(keys).with_columns(by=pl.lit(group))
 
 
 def _summed(

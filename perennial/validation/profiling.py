@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from perennial.schema import Schema
+from perennial.validation.by_partition import Partitions, Values
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,19 +41,20 @@ PROFILE_SCHEMA = pl.Schema(
 """Kinds are number, text, bool and datetime; a datetime's numbers are seconds since 1970 on its own clock."""
 
 
-def profile_partitions(accepted: pl.DataFrame, schema: Schema | None = None) -> pl.DataFrame:
+def profile_partitions(accepted: pl.DataFrame | pl.LazyFrame, schema: Schema | None = None) -> pl.DataFrame:
     """One row for each partition and column, of `PROFILE_SCHEMA`, in the order of partitions and columns.
 
-    `schema` adds units, leaves out what it does not declare and hides personal data.
+    `schema` adds units, leaves out what it does not declare and hides personal data. Of a lazy frame with
+    many rows a few columns are in memory at a time.
     """
-    names = [n for n in accepted.columns if n not in UNPROFILED and (schema is None or n in schema.columns)]
-    if not names:
-        return PROFILE_SCHEMA.to_frame()
-    profiles = pl.concat(
-        pl.collect_all([_profile(accepted.lazy(), name, accepted.schema[name], schema) for name in names])
-    )
-    order = pl.col("column").cast(pl.Enum(names))
-    return profiles.sort("partition", order)
+    types = accepted.lazy().collect_schema()
+    names = [n for n in types if n not in UNPROFILED and (schema is None or n in schema.columns)]
+    partitions = Partitions.of(accepted)
+    profiles = [PROFILE_SCHEMA.to_frame()]
+    for few in partitions.turns(names) if partitions.counts else ():
+        values = partitions.ordered(partitions.read(*(_value(name, types[name]).alias(name) for name in few)))
+        profiles += values.collect(*(_profile(values, name, types[name], schema) for name in few))
+    return pl.concat(profiles).sort("partition", pl.col("column").cast(pl.Enum(names)))
 
 
 def histogram_picture(profile: pl.DataFrame) -> bytes:
@@ -79,12 +81,12 @@ def histogram_picture(profile: pl.DataFrame) -> bytes:
     return picture.getvalue()
 
 
-def _profile(accepted: pl.LazyFrame, name: str, dtype: pl.DataType, schema: Schema | None) -> pl.LazyFrame:
+def _profile(values: Values, name: str, dtype: pl.DataType, schema: Schema | None) -> pl.LazyFrame:
     kind = _kind(dtype)
     declared = schema.columns[name] if schema else None
-    values = accepted.select("partition", value=_value(name, dtype))
-    x, number = pl.col("value"), pl.col("value").cast(pl.Float64)
-    statistics = values.group_by("partition").agg(
+    x, number = pl.col(name), pl.col(name).cast(pl.Float64)
+    values = values.select(name)
+    statistics = values.statistics(
         pl.len().cast(pl.Int64).alias("count"),
         x.null_count().cast(pl.Int64).alias("nulls"),
         x.drop_nulls().n_unique().cast(pl.Int64).alias("distinct"),
@@ -92,9 +94,9 @@ def _profile(accepted: pl.LazyFrame, name: str, dtype: pl.DataType, schema: Sche
     )
     parts = []
     if kind != "datetime" and not dtype.is_float():
-        parts.append(_top_values(values))
+        parts.append(_top_values(values, name))
     if kind in ("number", "datetime"):
-        parts.append(_histogram(values, number))
+        parts.append(_histogram(values, name))
     for part in parts:
         statistics = statistics.join(part, on="partition", how="left")
     statistics = statistics.with_columns(
@@ -136,38 +138,25 @@ def _numbers(number: pl.Expr) -> Iterator[pl.Expr]:
         yield number.quantile(quantile, interpolation="linear").alias(name)
 
 
-def _top_values(values: pl.LazyFrame) -> pl.LazyFrame:
+def _top_values(values: Values, name: str) -> pl.LazyFrame:
     """The most frequent values of each partition; of equally frequent ones the first in order."""
-    counted = values.drop_nulls("value").group_by("partition", "value").agg(pl.len().cast(pl.Int64).alias("count"))
-    ranked = counted.sort("count", "value", descending=[True, False])
-    pair = pl.struct(pl.col("value").cast(pl.String), "count")
-    return ranked.group_by("partition", maintain_order=True).agg(pair.head(TOP).alias("top"))
+    pair = pl.struct(pl.col("item").cast(pl.String).alias("value"), pl.col("rows").cast(pl.Int64).alias("count"))
+    return values.commonest(name, TOP).group_by("partition", maintain_order=True).agg(pair.alias("top"))
 
 
-def _histogram(values: pl.LazyFrame, number: pl.Expr) -> pl.LazyFrame:
+def _histogram(values: Values, name: str) -> pl.LazyFrame:
     """Edges and counts of `BINS` equal bins over each partition; the outermost hold the tails too."""
-    spread = (
-        values.drop_nulls("value")
-        .group_by("partition")
-        .agg(number.quantile(TAIL).alias("low"), number.quantile(1 - TAIL).alias("high"))
-    )
+    number = pl.col(name).cast(pl.Float64)
+    spread = values.statistics(number.quantile(TAIL).alias("low"), number.quantile(1 - TAIL).alias("high"))
     flat = pl.col("high") <= pl.col("low")
-    spread = spread.with_columns(
+    spread = spread.drop_nulls("low").with_columns(
         low=pl.when(flat).then(pl.col("low") - 0.5).otherwise("low"),
         width=pl.when(flat).then(1.0).otherwise(pl.col("high") - pl.col("low")) / BINS,
     )
     bins = pl.DataFrame({"bin": range(BINS)}, schema={"bin": pl.Int64}).lazy()
-    binned = (
-        values.drop_nulls("value")
-        .join(spread, on="partition")
-        .select(
-            "partition",
-            ((number - pl.col("low")) / pl.col("width")).floor().clip(0, BINS - 1).cast(pl.Int64).alias("bin"),
-        )
-    )
-    filled = spread.join(bins, how="cross").join(
-        binned.group_by("partition", "bin").agg(pl.len().alias("rows")), on=["partition", "bin"], how="left"
-    )
+    place = ((number - pl.col("low")) / pl.col("width")).floor().clip(0, BINS - 1).cast(pl.Int64)
+    counted = values.beside(spread).select(bin=place).frequencies("bin")
+    filled = spread.join(bins, how="cross").join(counted.rename({"item": "bin"}), on=["partition", "bin"], how="left")
     edge = pl.col("low").first() + pl.col("width").first() * pl.int_range(BINS + 1)
     return (
         filled.sort("partition", "bin")

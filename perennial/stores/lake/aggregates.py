@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 
 import polars as pl
 
@@ -39,9 +40,15 @@ def with_aggregates(tables: Tables, pipeline: Pipeline, rows: pl.DataFrame) -> p
 
     Rows of a pipeline without aggregates are returned as they are.
     """
+    return joined_aggregates(tables, pipeline)(rows)
+
+
+def joined_aggregates(tables: Tables, pipeline: Pipeline) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    """`with_aggregates` for the parts of a partition, one after the other: what several see is read once."""
     if not pipeline.checked_aggregates:
-        return rows
-    return join_point_in_time(rows, read_states(tables, pipeline, visible_keys(pipeline, rows)), pipeline)
+        return lambda rows: rows
+    states = cache(lambda keys: read_states(tables, pipeline, keys))
+    return lambda rows: join_point_in_time(rows, states(tuple(visible_keys(pipeline, rows))), pipeline)
 
 
 def read_states(tables: Tables, pipeline: Pipeline, keys: Iterable[str]) -> pl.DataFrame:

@@ -109,27 +109,40 @@ class Lakehouse:
 
         return self._commit(table, replace)
 
-    def parts(self, table: str, slot: Mapping[str, int], *, rows: int) -> Iterator[pl.DataFrame]:
-        """The rows of one slot, as they were written, about `rows` at a time; one part at least."""
-        empty = True
-        for part in self.scan(table, partitions=slot).collect_batches(chunk_size=rows, maintain_order=True):
-            if part.height:
-                empty = False
-                yield part
-        if empty:
-            yield self.scan(table, partitions=slot).head(0).collect()
+    def parts(
+        self, table: str, slot: Mapping[str, int], *, rows: int, columns: Sequence[str] | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """The rows of one slot, as they were written, about `rows` at a time; one part at least.
 
-    def scan(self, table: str, *, partitions: Partitions | None = None, version: int | None = None) -> pl.LazyFrame:
+        No row of several is a part or a chunk alone: Polars 2.1 computes its quotients to another last digit.
+        """
+        scanned = self.scan(table, partitions=slot, columns=columns)
+        held = scanned.head(0).collect()
+        for part in scanned.collect_batches(chunk_size=rows, maintain_order=True):
+            if min(held.height, part.height) < 2:
+                held = held.vstack(part)
+            else:
+                yield held.rechunk()
+                held = part
+        yield held.rechunk()
+
+    def scan(
+        self,
+        table: str,
+        *,
+        partitions: Partitions | None = None,
+        version: int | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pl.LazyFrame:
         """The rows of `table`, of the given partitions only; unordered between partitions."""
         rows = pl.scan_delta(self.path(table), version=version, storage_options=dict(self.storage_options) or None)
-        return rows if partitions is None else rows.filter(_within(partitions))
+        rows = rows if partitions is None else rows.filter(_within(partitions))
+        return rows if columns is None else rows.select(list(dict.fromkeys([*columns, "partition"])))
 
     def read(self, table: str, *, partitions: Partitions, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """The rows of `partitions`, ordered by partition and, within one, as they were written."""
-        rows = self.scan(table, partitions=partitions)
-        if columns is not None:
-            rows = rows.select(list(dict.fromkeys([*columns, "partition"])))
-        return rows.collect().sort("partition", maintain_order=True)
+        rows = self.scan(table, partitions=partitions, columns=columns).collect()
+        return rows.sort("partition", maintain_order=True) if len(partitions) > 1 else rows
 
     def _open(self, table: str) -> DeltaTable:
         from deltalake import DeltaTable

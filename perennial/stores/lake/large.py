@@ -6,7 +6,7 @@ The result is the one that the whole partition would have: content hashes do not
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,7 +19,7 @@ from perennial.graph.records import PartitionRecord
 from perennial.ingestion.joining import told_of
 from perennial.ingestion.landing import Arrival, land_rows, provenance
 from perennial.ingestion.revisions import made_from
-from perennial.stores.lake.tables import Outcome, Tables, derived
+from perennial.stores.lake.tables import Outcome, Tables, derived, revisions_of
 from perennial.validation.parts import PartitionJudge
 from perennial.validation.verdicts import PartitionVerdict
 
@@ -95,11 +95,15 @@ class Large:
         apply: Callable[[pl.DataFrame], pl.DataFrame],
         *,
         at: datetime,
+        columns: Sequence[str] | None = None,
     ) -> tuple[PartitionRecord, pl.DataFrame]:
-        """Make a partition of table `name` from its accepted rows; its record, and the first part for a look."""
+        """Make a partition of table `name` from its accepted rows; its record, and the first part for a look.
+
+        `apply` sees the `columns` of one part after the other.
+        """
         first: pl.DataFrame | None = None
         with self.tables.writer(self.pipeline, name, parent.partition, parent.revision) as written:
-            for part in self.tables.parts(self.pipeline, "accepted", parent):
+            for part in self.tables.parts(self.pipeline, "accepted", parent, columns):
                 made = apply(part)
                 first = made if first is None else first
                 written.add(made)
@@ -107,6 +111,25 @@ class Large:
         return record, pl.DataFrame() if first is None else first
 
 
-def is_large(records: dict[str, PartitionRecord], keys: list[str]) -> bool:
+def accepted_parts(
+    tables: Tables, pipeline: Pipeline, accepted: Mapping[str, PartitionRecord], keys: Sequence[str], columns: list[str]
+) -> Iterable[pl.DataFrame]:
+    """The accepted rows of `keys` together, or those of a large partition part by part."""
+    if is_large(accepted, keys):
+        return tables.parts(pipeline, "accepted", accepted[keys[0]], columns)
+    return [tables.read(pipeline, "accepted", revisions_of(accepted, keys), columns)]
+
+
+def accepted_columns(
+    tables: Tables, pipeline: Pipeline, accepted: Mapping[str, PartitionRecord], keys: Sequence[str]
+) -> pl.LazyFrame:
+    """The declared columns of the accepted rows of `keys` in memory, or those of a large partition when asked for."""
+    columns, revisions = pipeline.schema.names, revisions_of(accepted, keys)
+    if is_large(accepted, keys):
+        return tables.scan(pipeline, "accepted", revisions, columns)
+    return tables.read(pipeline, "accepted", revisions, columns).lazy()
+
+
+def is_large(records: Mapping[str, PartitionRecord], keys: Sequence[str]) -> bool:
     """Whether `keys` are one partition, and that one large."""
     return len(keys) == 1 and records[keys[0]].rows > LARGE_ROWS

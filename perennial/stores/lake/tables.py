@@ -113,10 +113,17 @@ class Tables:
             self.operations.record_partitions(pipeline.name, name, [record], at=at)
         return record
 
-    def parts(self, pipeline: Pipeline, name: str, record: PartitionRecord) -> Iterator[pl.DataFrame]:
+    def parts(
+        self, pipeline: Pipeline, name: str, record: PartitionRecord, columns: Sequence[str] | None = None
+    ) -> Iterator[pl.DataFrame]:
         """The rows of one revision of a data table's partition, a part at a time."""
-        for part in self.lakehouse.parts(pipeline.table(name), {record.partition: record.revision}, rows=PART_ROWS):
-            yield _without_former(part.drop("revision"), pipeline)
+        slot = {record.partition: record.revision}
+        for part in self.lakehouse.parts(pipeline.table(name), slot, rows=PART_ROWS, columns=columns):
+            yield _without_former(part.drop("revision", strict=False), pipeline)
+
+    def scan(self, pipeline: Pipeline, name: str, revisions: Mapping[str, int], columns: Sequence[str]) -> pl.LazyFrame:
+        """The `columns` of revisions of a data table's partitions, each to be read when it is asked for."""
+        return self.lakehouse.scan(pipeline.table(name), partitions=revisions, columns=columns)
 
     def block(self, pipeline: Pipeline, name: str, key: str, outcome: Outcome, *, at: datetime) -> None:
         """Record that `key` could not be renewed.

@@ -6,12 +6,13 @@ missing. Columns of personal data give counts and no values; names are in the la
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
+from perennial.validation.by_partition import Partitions, Values
 from perennial.validation.suites import partition_windows
 
 if TYPE_CHECKING:
@@ -81,25 +82,28 @@ def watched_columns(pipeline: Pipeline) -> tuple[Watched, ...]:
 
 
 def summarize_partitions(
-    accepted: pl.DataFrame, pipeline: Pipeline, *, quarantined: Mapping[str, int] | None = None
+    accepted: pl.DataFrame | pl.LazyFrame, pipeline: Pipeline, *, quarantined: Mapping[str, int] | None = None
 ) -> pl.DataFrame:
     """The summary of each partition of `accepted`, of `SUMMARY_SCHEMA`, in order of partitions and statistics.
 
-    `quarantined` says how many landed rows of each partition were not accepted.
+    `quarantined` says how many landed rows of each partition were not accepted. Of a lazy frame with many
+    rows a few columns are in memory at a time.
     """
-    if accepted.is_empty():
+    partitions = Partitions.of(accepted)
+    if not partitions.counts:
         return SUMMARY_SCHEMA.to_frame()
     columns = watched_columns(pipeline)
-    rows = _values(accepted, pipeline, columns)
-    parts = [
-        *_statistics(rows, columns, pipeline.key),
-        *_categories(rows, columns),
-        _hours(rows),
-        _correlations(rows, columns),
-        _sketch(rows, columns),
-    ]
+    parts = [*_moments(partitions, pipeline), _sketch(partitions, columns)]
+    related, thinned = _related(columns), list[pl.DataFrame]()
+    for few in partitions.turns(columns):
+        rows = partitions.read(*(column.value.alias(column.name) for column in few))
+        thinned.append(_thinned(partitions, rows.select("partition", *(c.name for c in few if c.name in related))))
+        values = partitions.ordered(rows)
+        parts += [*_statistics(values, few), *_categories(values, few)]
+    beside = [rows.drop("partition") for rows in thinned[1:]]
+    parts.append(_correlations(pl.concat([thinned[0], *beside], how="horizontal"), related))
     if quarantined is not None:
-        parts.append(_quarantined(rows, quarantined))
+        parts.append(_quarantined(partitions.counts, quarantined))
     order = ["partition", "column", "statistic", "item"]
     summary = pl.concat(part.select(SUMMARY_SCHEMA.names()).cast(SUMMARY_SCHEMA) for part in parts)
     kept = summary.filter(pl.col("value").is_finite())
@@ -121,7 +125,7 @@ def _watched(pipeline: Pipeline, name: str, kind: str) -> Watched:
         hours = (value - pl.col(pipeline.time.event_time)).dt.total_seconds() / 3600
         return replace(common, role="time", value=hours, fractional=True, unit="hours after")
     if declared.pii or (kind == "string" and list(pipeline.key) == [name]):
-        return replace(common, role="key")
+        return replace(common, role="key", value=pl.when(value.is_not_null()).then(True))
     if kind in ("string", "bool"):
         return replace(common, role="category", value=value.cast(pl.String), categorical=True)
     fractional = kind.startswith("float")
@@ -133,37 +137,50 @@ def _finite(value: pl.Expr) -> pl.Expr:
     return pl.when(value.is_finite()).then(value)
 
 
-def _values(accepted: pl.DataFrame, pipeline: Pipeline, columns: Sequence[Watched]) -> pl.DataFrame:
-    """What is summarized, a column each, with the hours between the partition's start and the event."""
-    windows = partition_windows(accepted["partition"], pipeline.time)
+def _moments(partitions: Partitions, pipeline: Pipeline) -> Iterator[pl.DataFrame]:
+    """When the rows of each partition happened, how many there are, and how many have the key of another."""
+    windows = partition_windows(pl.Series("partition", list(partitions.counts), pl.String), pipeline.time)
     event = pl.col(pipeline.time.event_time)
-    keys = [pl.col(name).alias(f"key {name}") for name in pipeline.key]
-    return accepted.with_columns(windows["start"].alias("_start"), windows["end"].alias("_end")).select(
-        "partition",
-        *(column.value.alias(column.name) for column in columns),
-        *keys,
-        pl.col(pipeline.time.event_time).dt.hour().alias(" hour"),
-        ((event - pl.col("_start")).dt.total_seconds() / 3600).alias(" since"),
-        ((pl.col("_end") - event).dt.total_seconds() / 3600).alias(" until"),
+    start, end = (
+        pl.col("partition").replace_strict(windows["partition"], windows[side], return_dtype=pl.Datetime("us"))
+        for side in ("start", "end")
+    )
+    rows = partitions.ordered(
+        partitions.read(
+            pl.struct(pipeline.key).hash(seed=7).alias("key"),
+            event.dt.hour().alias("hour"),
+            ((event - start).dt.total_seconds() / 3600).alias("since"),
+            ((end - event).dt.total_seconds() / 3600).alias("until"),
+        )
+    )
+    n, since = pl.len().cast(pl.Float64), pl.col("since")
+    named = {
+        "rows": n,
+        "duplicates": 1 - pl.col("key").n_unique() / n,
+        "gap": since.sort().diff().max(),
+        "first": since.min(),
+        "last": pl.col("until").min(),
+    } | {f"moment_{name}": since.quantile(q, interpolation="linear") for name, q in QUANTILES.items()}
+    yield _long(rows, {("", name): (value, pl.len()) for name, value in named.items()})
+    yield from rows.collect(
+        _shares(rows, "hour", 24, column="", statistic="hour").with_columns(pl.col("item").str.zfill(2))
     )
 
 
-def _statistics(rows: pl.DataFrame, columns: Sequence[Watched], key: Sequence[str]) -> Iterator[pl.DataFrame]:
+def _thinned(partitions: Partitions, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows that correlations are taken from."""
+    if partitions.are_alone:
+        return rows.gather_every(rows.height // SAMPLE + 1)
+    every = pl.len().over("partition").floordiv(SAMPLE) + 1
+    return rows.filter(pl.int_range(pl.len()).over("partition") % every == 0)
+
+
+def _statistics(values: Values, columns: Sequence[Watched]) -> Iterator[pl.DataFrame]:
     """Everything that one pass by partition gives."""
-    named: dict[tuple[str, str], tuple[pl.Expr, pl.Expr]] = {}
-    n = pl.len().cast(pl.Float64)
-    since = pl.col(" since")
-    named["", "rows"] = n, pl.len()
-    named["", "duplicates"] = 1 - pl.struct([f"key {name}" for name in key]).n_unique() / n, pl.len()
-    named["", "gap"] = since.sort().diff().max(), pl.len()
-    named["", "first"], named["", "last"] = (since.min(), pl.len()), (pl.col(" until").min(), pl.len())
-    for name, quantile in QUANTILES.items():
-        named["", f"moment_{name}"] = since.quantile(quantile, interpolation="linear"), pl.len()
-    for column in columns:
-        named |= {(column.name, name): both for name, both in _of_column(column).items()}
+    named = {(column.name, name): both for column in columns for name, both in _of_column(column).items()}
     names = list(named)
     for first in range(0, len(names), TOGETHER):
-        yield _long(rows, {name: named[name] for name in names[first : first + TOGETHER]})
+        yield _long(values, {name: named[name] for name in names[first : first + TOGETHER]})
 
 
 def _of_column(column: Watched) -> dict[str, tuple[pl.Expr, pl.Expr]]:
@@ -184,18 +201,19 @@ def _of_column(column: Watched) -> dict[str, tuple[pl.Expr, pl.Expr]]:
     found["middle"] = x.filter(~far).mean(), present
     found["negative"] = (x < 0).mean(), present
     found["zero"] = (x == 0).mean(), present
-    found["commonest"] = x.drop_nulls().unique_counts().max() / present, present
+    found["commonest"] = x.drop_nulls().sort().rle().struct.field("len").max() / present, present
     if column.fractional:
         found["whole"] = (x == x.round()).mean(), present
     return found
 
 
-def _long(rows: pl.DataFrame, named: Mapping[tuple[str, str], tuple[pl.Expr, pl.Expr]]) -> pl.DataFrame:
+def _long(values: Values, named: Mapping[tuple[str, str], tuple[pl.Expr, pl.Expr]]) -> pl.DataFrame:
     """One row for each partition and name."""
-    wide = rows.lazy().group_by("partition").agg(
+    wanted = values.statistics(
         *(value.cast(pl.Float64).alias(f"v{number}") for number, (value, _) in enumerate(named.values())),
         *(count.cast(pl.Int64).alias(f"c{number}") for number, (_, count) in enumerate(named.values())),
-    ).collect()  # fmt: skip
+    )
+    (wide,) = values.collect(wanted)
     return pl.concat(
         wide.select(
             "partition", column=pl.lit(column), statistic=pl.lit(statistic), item=pl.lit(""),
@@ -205,43 +223,35 @@ def _long(rows: pl.DataFrame, named: Mapping[tuple[str, str], tuple[pl.Expr, pl.
     )  # fmt: skip
 
 
-def _categories(rows: pl.DataFrame, columns: Sequence[Watched]) -> Iterable[pl.DataFrame]:
-    """The shares of the most frequent values of each column that has categories, a missing one among them."""
-    queries = []
-    for column in columns:
-        if not column.categorical:
-            continue
-        counted = rows.lazy().group_by("partition", item=pl.col(column.name)).agg(pl.len().alias("rows"))
-        total = pl.col("rows").sum().over("partition")
-        ranked = (
-            counted.drop_nulls("item").with_columns(total.alias("count")).sort("rows", "item", descending=[True, False])
-        )
-        top = ranked.group_by("partition", maintain_order=True).head(TOP)
-        name = pl.col("item") if column.role == "category" else pl.col("item").cast(pl.Int64)
-        queries.append(
-            top.select("partition", "count", value=pl.col("rows") / pl.col("count"), item=name.cast(pl.String),
-                       column=pl.lit(column.name), statistic=pl.lit("category"))
-        )  # fmt: skip
-    return pl.collect_all(queries)
+def _categories(values: Values, columns: Sequence[Watched]) -> list[pl.DataFrame]:
+    """The shares of the most frequent values of each column that has categories."""
+    wanted = [column for column in columns if column.categorical]
+    return values.collect(
+        *(_shares(values, c.name, TOP, column=c.name, statistic="category", whole=c.role != "category") for c in wanted)
+    )
 
 
-def _hours(rows: pl.DataFrame) -> pl.DataFrame:
-    """The share of the rows in each hour of the local clock."""
-    counted = rows.group_by("partition", pl.col(" hour").alias("item")).agg(pl.len().alias("rows"))
-    total = pl.col("rows").sum().over("partition")
-    return counted.with_columns(total.alias("count")).select(
-        "partition", "count", value=pl.col("rows") / pl.col("count"), column=pl.lit(""), statistic=pl.lit("hour"),
-        item=pl.col("item").cast(pl.String).str.zfill(2),
+def _shares(
+    values: Values, counted: str, most: int, *, column: str, statistic: str, whole: bool = True
+) -> pl.LazyFrame:
+    """The shares of the most frequent values of column `counted` among those that are not missing."""
+    present = values.statistics(pl.col(counted).count().alias("count"))
+    item = pl.col("item").cast(pl.Int64) if whole else pl.col("item")
+    return values.commonest(counted, most).join(present, on="partition").select(
+        "partition", pl.col("count").cast(pl.Int64), value=pl.col("rows") / pl.col("count"), item=item.cast(pl.String),
+        column=pl.lit(column), statistic=pl.lit(statistic),
     )  # fmt: skip
 
 
-def _correlations(rows: pl.DataFrame, columns: Sequence[Watched]) -> pl.DataFrame:
-    """Spearman's rank correlation of each two numbers, those that feed the model first."""
+def _related(columns: Sequence[Watched]) -> list[str]:
+    """The numbers whose correlations are kept, those that feed the model before others."""
     numbers = sorted((c for c in columns if c.role in ("number", "time")), key=lambda c: not c.feeds_model)[:RELATED]
-    names = [column.name for column in columns if column in numbers]
-    every = pl.len().over("partition").floordiv(SAMPLE) + 1
-    thinned = rows.filter(pl.int_range(pl.len()).over("partition") % every == 0)
-    ranked = thinned.select("partition", pl.col(names).rank().over("partition"))
+    return [column.name for column in columns if column in numbers]
+
+
+def _correlations(thinned: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """Spearman's rank correlation of each two of the columns `names`."""
+    ranked = thinned.lazy().select("partition", pl.col(names).rank().over("partition"))
     pairs = {
         (first, second): (pl.corr(first, second), (pl.col(first).is_not_null() & pl.col(second).is_not_null()).sum())
         for place, first in enumerate(names)
@@ -249,14 +259,17 @@ def _correlations(rows: pl.DataFrame, columns: Sequence[Watched]) -> pl.DataFram
     }
     if not pairs:
         return SUMMARY_SCHEMA.to_frame()
-    return _long(ranked, pairs).with_columns(item=pl.col("statistic"), statistic=pl.lit("correlation"))
+    found = _long(Values(frame=ranked, alone=False), pairs)
+    return found.with_columns(item=pl.col("statistic"), statistic=pl.lit("correlation"))
 
 
-def _sketch(rows: pl.DataFrame, columns: Sequence[Watched]) -> pl.DataFrame:
+def _sketch(partitions: Partitions, columns: Sequence[Watched]) -> pl.DataFrame:
     """The smallest hashes of the rows without their times and keys, of 53 bits, so that a float holds them."""
-    said = [c.name for c in columns if c.role not in ("key", "time")]
-    hashed = rows.select("partition", value=pl.struct(said).hash(seed=7) // 2**11).unique()
-    smallest = hashed.sort("partition", "value").group_by("partition", maintain_order=True).head(SKETCH)
+    said = [column.value.alias(column.name) for column in columns if column.role not in ("key", "time")]
+    hashed = partitions.ordered(partitions.read((pl.struct(said).hash(seed=7) // 2**11).alias("value")))
+    (smallest,) = hashed.collect(
+        hashed.statistics(pl.col("value").unique().sort().head(SKETCH).implode()).explode("value")
+    )
     return smallest.select(
         "partition", pl.col("value").cast(pl.Float64), column=pl.lit(""), statistic=pl.lit("sketch"),
         item=pl.int_range(pl.len()).over("partition").cast(pl.String).str.zfill(3),
@@ -264,11 +277,10 @@ def _sketch(rows: pl.DataFrame, columns: Sequence[Watched]) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _quarantined(rows: pl.DataFrame, quarantined: Mapping[str, int]) -> pl.DataFrame:
-    counts = rows.group_by("partition").agg(pl.len().alias("accepted"))
-    lost = pl.col("partition").replace_strict(dict(quarantined), default=0, return_dtype=pl.Int64)
-    landed = pl.col("accepted") + lost
-    return counts.select(
-        "partition", column=pl.lit(""), statistic=pl.lit("quarantined"), item=pl.lit(""), value=lost / landed,
-        count=landed,
-    )  # fmt: skip
+def _quarantined(counts: Mapping[str, int], quarantined: Mapping[str, int]) -> pl.DataFrame:
+    """The share of the landed rows of each partition that were not accepted."""
+    landed = {key: rows + quarantined.get(key, 0) for key, rows in counts.items()}
+    return pl.DataFrame({
+        "partition": list(counts), "column": "", "statistic": "quarantined", "item": "",
+        "value": [quarantined.get(key, 0) / of for key, of in landed.items()], "count": list(landed.values()),
+    })  # fmt: skip

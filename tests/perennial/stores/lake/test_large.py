@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,13 +20,15 @@ from perennial.featurization.expressions import featurize_rows
 from perennial.ingestion.landing import Arrival, land
 from perennial.ingestion.lookups import BEGINNING, KnownVersions
 from perennial.ingestion.timelines import KnownReadings, Readings
+from perennial.labels.labelling import label_rows
 from perennial.stores.lake import slots
+from perennial.stores.lake.aggregates import joined_aggregates, with_aggregates
 from perennial.stores.lake.lakehouse import Lakehouse
 from perennial.stores.lake.large import Large
 from perennial.stores.lake.tables import Tables, derived
 from perennial.validation.verdicts import judge_partitions, split_rows
 from pipelines.delivery_eta import delivery_eta
-from tests.lake import AT, DAYS, arrival, open_tables
+from tests.lake import AT, DAYS, arrival, fill, open_tables
 from tests.weather import PIPELINE, WEATHER
 from world.city import City
 
@@ -131,6 +134,40 @@ def test_rows_that_are_joined_in_parts_land_as_a_whole(
     assert notes == whole.notes
     assert notes[0] == "lookup zones: 960 of 1,440 rows have a key that it lacks"
     assert 0 < whole.frame["celsius"].null_count() < 1_440
+
+
+def test_the_last_row_is_labelled_as_among_others_where_parts_would_leave_it_alone(
+    tables: Tables, arrived: Arrival, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minutes = (pl.col("delivered_at") - pl.col("ordered_at")).dt.total_seconds() / 49
+    pipeline = replace(DIRTY, label=replace(DIRTY.label, value=minutes))
+    large = Large(tables=tables, pipeline=pipeline)
+    landed, _ = large.land(arrived, revision=1, at=AT)
+    _, accepted = large.split(landed, at=AT)
+    rows = tables.read(pipeline, "accepted", {DAY: 1})
+    for size in (2, 3, 7, 10, 97):
+        monkeypatch.setattr("perennial.stores.lake.tables.PART_ROWS", size)
+
+        outcome = derived(pipeline, "labels", accepted)
+        labels, _ = large.transform("labels", accepted, outcome, lambda part: label_rows(part, pipeline), at=AT)
+
+        assert labels.content_hash == content_hash(label_rows(rows, pipeline))
+        sizes = [part.height for part in tables.parts(pipeline, "accepted", accepted, ["order_id"])]
+        assert (sum(sizes), min(sizes) > 1) == (rows.height, True)
+
+
+def test_states_that_several_parts_see_are_read_once(tmp_path: Path) -> None:
+    tables = open_tables(tmp_path)
+    fill(tables, delivery_eta)
+    rows = tables.read(delivery_eta, "accepted", [DAYS[-1]]).sort("event_time")
+    expected = with_aggregates(tables, delivery_eta, rows)
+    joined = joined_aggregates(tables, delivery_eta)
+
+    first = joined(rows)
+    shutil.rmtree(tables.lakehouse.path(delivery_eta.table("aggregates")))
+
+    assert first.equals(expected)
+    assert joined(rows.reverse()).equals(expected.reverse())
 
 
 def test_a_value_that_does_not_fit_in_a_late_part_lands_nothing(tables: Tables, arrived: Arrival) -> None:

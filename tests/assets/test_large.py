@@ -1,0 +1,56 @@
+"""Large: a partition that goes through every data asset in parts leaves what it would leave whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perennial import Maturity
+from perennial.graph.lineage import steps_of
+from pipelines.delivery_eta import delivery_eta
+from tests.assets.house import House, open_house, simulate_days
+
+DAYS = ("2024-01-01", "2024-01-02")
+LABEL = replace(delivery_eta.label, mature_after=Maturity(completeness=0.9, at_latest=timedelta(days=9)))
+PIPELINE = replace(delivery_eta, label=LABEL)
+LIMITS = {
+    "perennial.stores.sources.content.IN_MEMORY": 10,
+    "perennial.stores.lake.large.LARGE_ROWS": 100,
+    "perennial.stores.lake.tables.PART_ROWS": 97,
+    "perennial.validation.by_partition.VALUES": 1,
+}
+TOLD = ("labels", "profile", "summary", "partials")
+
+
+def run(house: House) -> tuple[dict[str, dict[str, str]], dict[str, Mapping[str, Any]]]:
+    """What the tables hold in the end, and what was reported of each partition."""
+    result = house.run(keys=DAYS)
+    assert result.success
+    records = {name: house.instance.fetch_materializations(house.key(name), limit=10).records for name in TOLD}
+    events = [(name, r.event_log_entry.dagster_event) for name, found in records.items() for r in found]
+    told = {f"{name} {e.partition}": e.step_materialization_data.materialization.metadata for name, e in events if e}
+    return house.hashes(steps_of(PIPELINE)), told
+
+
+def test_in_parts_all_data_assets_have_the_content_and_the_report_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assets.range_run.MAX_ROWS", 1)  # a report is of one batch
+    simulate_days(tmp_path / "city", *DAYS)
+    source = str(tmp_path / "city" / "world" / "delivery_eta")
+    with open_house(tmp_path / "whole", pipeline=PIPELINE, DELIVERY_ETA_SOURCE=source) as house:
+        whole, told = run(house)
+
+    for name, limit in LIMITS.items():
+        monkeypatch.setattr(name, limit)
+    with open_house(tmp_path / "parts", pipeline=PIPELINE, DELIVERY_ETA_SOURCE=source) as house:
+        parts, told_of_parts = run(house)
+
+    assert set(whole) == set(steps_of(PIPELINE))
+    assert parts == whole
+    assert told_of_parts == told
