@@ -83,11 +83,12 @@ def _in_parts(
     """Label a large partition part by part; what is reported of all its labels, and how long each row waited."""
     key, waited = accepted.partition, list[pl.DataFrame]()
     of_one = pl.col("partition").cast(pl.Enum([key]))  # a byte a row, where the text has 16
+    hashed = pl.struct(pipeline.key).hash(seed=7)
 
     def label(part: pl.DataFrame) -> pl.DataFrame:
         labelled = label_rows(part, pipeline)
         found = _waited(pipeline, part, labelled, now=now)
-        waited.extend([] if found is None else [found.with_columns(of_one)])
+        waited.extend([] if found is None else [found.select(of_one, "event_time", "age", "known", key=hashed)])
         return labelled
 
     outcome = derived(pipeline, "labels", accepted)
@@ -95,7 +96,8 @@ def _in_parts(
         "labels", accepted, outcome, label, at=now, columns=columns_read(pipeline)
     )
     labelled = tables.read(pipeline, "labels", {key: accepted.revision}, REPORTED).with_columns(of_one)
-    return labelled, pl.concat(waited) if waited else None
+    first = pl.col("key").is_first_distinct()  # as `delays` has it, beyond the part
+    return labelled, pl.concat(waited).filter(first).drop("key") if waited else None
 
 
 def _waited(pipeline: Pipeline, rows: pl.DataFrame, labelled: pl.DataFrame, *, now: datetime) -> pl.DataFrame | None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from perennial.declaration import Pipeline
 
 DAY = timedelta(days=1)
+STEPS = 10_000
+"""Of a curve: fewer than a picture can show, and than a report rounds to."""
 SHORTEST = {"1h": DAY / 24, "1d": DAY * 23 / 24, "1mo": 28 * DAY}
 """The shortest partition of each calendar."""
 
@@ -60,7 +62,7 @@ class DelayCurve:
 
 
 def delays(rows: pl.DataFrame, labels: pl.DataFrame, *, key: Sequence[str], as_of: datetime) -> pl.DataFrame:
-    """Each row known before `as_of`: `partition`, `age` and whether its outcome was `known` by then.
+    """Each row known before `as_of`: its key, `partition`, `age` and whether its outcome was `known` by then.
 
     `age` is how long the outcome took, or, while it is not known, how old the row is: a censored delay.
     Of rows with one key the first counts.
@@ -72,7 +74,7 @@ def delays(rows: pl.DataFrame, labels: pl.DataFrame, *, key: Sequence[str], as_o
         known.select(*on, outcome_at="known_at"), on=on, how="left", nulls_equal=True, maintain_order="left"
     )
     took = (pl.coalesce("outcome_at", pl.lit(as_of)) - pl.col("event_time")).clip(lower_bound=timedelta(0))
-    return joined.select("partition", "event_time", age=took, known=pl.col("outcome_at").is_not_null())
+    return joined.select(*on, "event_time", age=took, known=pl.col("outcome_at").is_not_null())
 
 
 def delay_curve(delays: pl.DataFrame) -> DelayCurve:
@@ -80,6 +82,7 @@ def delay_curve(delays: pl.DataFrame) -> DelayCurve:
 
     The product-limit estimator: a row whose outcome is not known yet counts as waiting up to its age and
     for no longer (Kaplan and Meier 1958, JASA 53:457-481), so that young rows do not look like slow ones.
+    Millions of rows make at most `STEPS` steps, each off by less than one part of them.
     """
     steps = (
         delays.group_by("age")
@@ -88,6 +91,7 @@ def delay_curve(delays: pl.DataFrame) -> DelayCurve:
         .with_columns(waiting=pl.col("left").reverse().cum_sum().reverse())
         .with_columns(share=1 - (1 - pl.col("known") / pl.col("waiting")).cum_prod())
         .filter(pl.col("known") > 0)
+        .unique((pl.col("share") * STEPS).floor(), keep="last", maintain_order=True)
     )
     return DelayCurve(steps["age"].to_list(), steps["share"].to_list())
 
