@@ -15,14 +15,9 @@ if TYPE_CHECKING:
     from perennial.validation.suites import Claim
 
 
-def suspects(inputs: pl.DataFrame, claims: Sequence[Claim]) -> pl.Series:
-    """The row numbers of `inputs` that may fail one of `claims`, in order."""
-    found = pl.repeat(value=False, n=inputs.height, eager=True)
-    for claim in claims:
-        found |= _may_fail(inputs, claim)
-        if found.all():
-            break
-    return found.arg_true()
+def suspects(inputs: pl.DataFrame, claims: Sequence[Claim]) -> list[pl.Series]:
+    """For each of `claims` a mask of the rows of `inputs` that may fail it."""
+    return [_may_fail(inputs, claim) for claim in claims]
 
 
 def _may_fail(inputs: pl.DataFrame, claim: Claim) -> pl.Series:

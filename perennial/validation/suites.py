@@ -31,7 +31,7 @@ COMPLETE = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
 OUTSIDE = "seconds outside the partition"
 LATENESS = "seconds from the partition's end to known_at"
 _WINDOW = {"start": pl.Datetime("us"), "end": pl.Datetime("us"), "closed": pl.Datetime("us", "UTC")}
-_one_at_a_time = threading.Lock()
+_one_at_a_time, _importing = threading.Lock(), threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,18 +147,25 @@ def partition_windows(partitions: pl.Series, calendar: Calendar) -> pl.DataFrame
 def unexpected_rows(frame: pl.DataFrame, claims: Sequence[Claim]) -> list[np.ndarray]:
     """For each claim the row numbers of `frame` that fail it, found by one Great Expectations validation.
 
-    It judges the rows that may fail (`perennial.validation.screening`); the others hold. Raises
-    DeclarationError for a claim that cannot be evaluated on its column.
+    It judges the claims that a row may fail, on the rows that may fail one (`perennial.validation.screening`);
+    the others hold. Raises DeclarationError for a claim that cannot be evaluated on its column.
     """
     import numpy as np
 
     inputs = frame.select(_distinct(claims))
-    rows = suspects(inputs, claims)
-    if not len(rows):
-        return [np.empty(0, dtype=np.int64) for _ in claims]
+    masks = suspects(inputs, claims)
+    found = [np.empty(0, dtype=np.int64) for _ in claims]
+    doubtful = [position for position, mask in enumerate(masks) if mask.any()]
+    if not doubtful:
+        return found
+    rows = pl.select(pl.any_horizontal(masks[position] for position in doubtful)).to_series().arg_true()
+    asked = [claims[position] for position in doubtful]
+    shown = inputs.select(e.meta.output_name() for e in _distinct(asked))
+    results = _validate(shown if len(rows) == inputs.height else shown[rows], asked, COMPLETE).results
     numbers = rows.to_numpy().astype(np.int64)
-    results = _validate(inputs if len(rows) == inputs.height else inputs[rows], claims, COMPLETE).results
-    return [numbers[np.unique(np.asarray(r.result["unexpected_index_list"], dtype=np.int64))] for r in results]
+    for position, result in zip(doubtful, results, strict=True):
+        found[position] = numbers[np.unique(np.asarray(result.result["unexpected_index_list"], dtype=np.int64))]
+    return found
 
 
 def validate(frame: pl.DataFrame, claims: Sequence[Claim], result_format: Mapping[str, Any] = COMPLETE) -> Any:
@@ -188,9 +195,19 @@ def _validate(inputs: pl.DataFrame, claims: Sequence[Claim], result_format: Mapp
     return found
 
 
-@cache
+def import_beside() -> None:
+    """Begin to import Great Expectations in a thread: what takes its 3 s meanwhile has them for nothing."""
+    threading.Thread(target=_great_expectations, name="import of Great Expectations", daemon=True).start()
+
+
 def _great_expectations() -> tuple[Any, Any]:
     """Great Expectations and a batch definition for frames in memory: no files, telemetry or progress bars."""
+    with _importing:
+        return _imported()
+
+
+@cache
+def _imported() -> tuple[Any, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its own imports are deprecated
         import great_expectations as gx

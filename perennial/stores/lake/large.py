@@ -21,6 +21,7 @@ from perennial.ingestion.landing import Arrival, land_rows, provenance
 from perennial.ingestion.revisions import made_from
 from perennial.stores.lake.tables import Outcome, Tables, derived, revisions_of
 from perennial.validation.parts import PartitionJudge
+from perennial.validation.suites import import_beside
 from perennial.validation.verdicts import PartitionVerdict
 
 LARGE_ROWS = 2_000_000
@@ -39,6 +40,7 @@ class Large:
 
         Raises SourceError or SchemaSkew, with nothing to be seen in the lake.
         """
+        import_beside()  # the rows are judged next
         key, casts, told = arrival.partition, dict[str, None](), Counter[str]()
         with self.tables.writer(self.pipeline, "landed", key, revision) as written:
             for part in arrival.parts():
