@@ -40,7 +40,9 @@ class ContentHash:
         self._rows += part.height
         for name in sorted(set(part.columns) - self._leave_out):
             column = part.get_column(name)
-            self._columns.setdefault(name, _Column(name, column.dtype)).add(column.rechunk())
+            found = self._columns.setdefault(name, _Column(name, column.dtype))
+            for chunk in column.get_chunks():
+                found.add(chunk)
 
     def hexdigest(self) -> str:
         """The hash of all rows so far."""

@@ -23,6 +23,10 @@ TELEMETRY_OFF: Mapping[str, str] = {
 }
 """Switches of the libraries that report usage by default; they are read when those are imported."""
 
+KEEP_MEMORY: Mapping[str, str] = {"_RJEM_MALLOC_CONF": "dirty_decay_ms:10000,muzzy_decay_ms:10000"}
+"""Polars' allocator: what one part freed is there for the next. By default it goes back to the system after half a
+second and is asked for again, a tenth of the time of a large partition. Read when Polars is imported."""
+
 SETTINGS: Mapping[str, str] = {
     "PERENNIAL_HOME": "Folder of all state; `.perennial/` beside `pyproject.toml` by default.",
     "PERENNIAL_LAKE": "Folder or address of the Delta tables; `lake/` by default.",
@@ -112,7 +116,7 @@ class Home:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a child process must have set to find this very home, telemetry off."""
+        """What a child process must have set to find this very home, telemetry off and memory kept."""
         return {
             "PERENNIAL_HOME": str(self.root),
             "PERENNIAL_LAKE": self.lake,
@@ -125,6 +129,7 @@ class Home:
             "PERENNIAL_REPORTS_UI": self.reports_ui,
             "DAGSTER_HOME": str(self.dagster),
             **TELEMETRY_OFF,
+            **KEEP_MEMORY,
         }
 
 

@@ -7,10 +7,12 @@ for it, on a column derived from it (a span in seconds, a share, a mean). A null
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -208,7 +210,7 @@ def _great_expectations() -> tuple[Any, Any]:
 
 @cache
 def _imported() -> tuple[Any, Any]:
-    with warnings.catch_warnings():
+    with _uncollected(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its own imports are deprecated
         import great_expectations as gx
         from great_expectations.data_context.types.base import (
@@ -227,6 +229,18 @@ def _imported() -> tuple[Any, Any]:
     context = gx.get_context(mode="ephemeral", project_config=config)
     asset = context.data_sources.add_pandas("perennial").add_dataframe_asset("rows")
     return gx, asset.add_batch_definition_whole_dataframe("all")
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without a look for garbage: an import makes a million objects and leaves none, and each look costs more."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _refuse_failed(claim: Claim, result: Any) -> None:
