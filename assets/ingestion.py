@@ -8,12 +8,14 @@ import dagster as dg
 import polars as pl
 
 from assets.describe import bullets, column_schema, instant, place, row_counts, table
+from assets.lateness import evaluate_lateness, lateness_check
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
 from perennial.errors import PerennialError, SchemaSkew, SourceError, SourceUnreachable
 from perennial.graph.lineage import inputs_of
 from perennial.graph.records import PartitionRecord
 from perennial.ingestion.landing import LandedPartition, land
+from perennial.ingestion.lateness import Arrivals, arrivals_of, arrived_after
 from perennial.ingestion.revisions import Revision
 from perennial.stores.clock import Clock
 from perennial.stores.lake.deliveries import Deliveries
@@ -37,6 +39,7 @@ def build_landed(pipeline: Pipeline) -> dg.AssetsDefinition:
         check=CHECK,
         check_description="Every declared column is there, nothing else is, and every value fits its type.",
         metadata=column_schema(pipeline.schema),
+        checks=[lateness_check(pipeline)],
     )
     def landed(
         context: dg.AssetExecutionContext,
@@ -59,14 +62,16 @@ def build_landed(pipeline: Pipeline) -> dg.AssetsDefinition:
                     pipeline,
                     "landed",
                     pl.concat([revision.frame for revision in revisions.values()]),
-                    {key: _outcome(pipeline, ready[key][0], revision) for key, revision in revisions.items()},
+                    {key: _outcome(pipeline, *ready[key], revision, now) for key, revision in revisions.items()},
                     at=clock.now(),
                 )
 
+            arrivals = arrivals_of(pipeline, tables.records(pipeline, "landed"))
             for key, (landed_rows, _) in ready.items():
                 record = records[key]
-                shown = _describe(record, landed_rows.notes, changed=revisions[key].changed)
+                shown = _describe(record, landed_rows.notes, arrivals, changed=revisions[key].changed)
                 run.written(key, shown, found=_found(revisions[key], record))
+        context.log_event(evaluate_lateness(pipeline, tables, now=clock.now()))
         yield from run.finish()
 
     return landed
@@ -91,7 +96,8 @@ def _land(
             if arrival.is_large and slot.base is None:
                 large = Large(tables=tables, pipeline=run.pipeline)
                 record, notes = large.land(arrival, revision=slot.number, at=clock.now())
-                run.written(key, _describe(record, notes), found=_landed_rows(record))
+                arrivals = arrivals_of(run.pipeline, tables.records(run.pipeline, "landed"))
+                run.written(key, _describe(record, notes, arrivals), found=_landed_rows(record))
                 continue
             ready[key] = (land(run.pipeline, arrival), arrival.fetched_at)
         except (SourceError, SchemaSkew) as error:
@@ -100,9 +106,14 @@ def _land(
                 continue  # what stands, though it landed only now, is all that is known of the content
             if signature is None and isinstance(error, SourceError):
                 signature = error.signature
-            awaits = {"awaits": lookups.awaited} if lookups.problems else {}
-            seen = {"signature": signature, **awaits, **({"readings": readings[key]} if readings[key] else {})}
-            _block(run.pipeline, key, error, seen, tables, at=clock.now())
+            now = clock.now()
+            seen = {
+                "signature": signature,
+                **({"arrived_at": before.arrived(key, now=now)} if signature else {}),
+                **({"awaits": lookups.awaited} if lookups.problems else {}),
+                **({"readings": readings[key]} if readings[key] else {}),
+            }
+            _block(run.pipeline, key, error, seen, tables, at=now)
     return ready
 
 
@@ -114,10 +125,13 @@ def _block(
     tables.block(pipeline, "landed", key, Outcome(blocked=str(error), provenance=seen, known_at=known_at), at=at)
 
 
-def _outcome(pipeline: Pipeline, partition: LandedPartition, revision: Revision) -> Outcome:
+def _outcome(
+    pipeline: Pipeline, partition: LandedPartition, arrived: datetime, revision: Revision, before: Deliveries
+) -> Outcome:
+    first = before.arrived(partition.partition, now=arrived)
     return Outcome(
         inputs={**inputs_of(pipeline, "landed", partition.contents["source"]), **partition.contents},
-        provenance=partition.provenance,
+        provenance={**partition.provenance, "arrived_at": first},
         known_at=revision.known_at,
         revision=revision.number,
     )
@@ -137,7 +151,7 @@ def _landed_rows(record: PartitionRecord, how: str = "") -> str:
     return f"{record.rows:,} rows landed{how}{notes}"
 
 
-def _describe(record: PartitionRecord, notes: Sequence[str], *, changed: int = 0) -> dict[str, Any]:
+def _describe(record: PartitionRecord, notes: Sequence[str], arrivals: Arrivals, *, changed: int = 0) -> dict[str, Any]:
     provenance = record.provenance
     return {
         **row_counts(record.rows),
@@ -147,6 +161,7 @@ def _describe(record: PartitionRecord, notes: Sequence[str], *, changed: int = 0
         "licence": provenance["licence"],
         **({"joined with": _joined_with(provenance["beside"])} if provenance.get("beside") else {}),
         **({"known_at": instant(record.known_at)} if record.known_at else {}),
+        "arrived": arrived_after(arrivals, record.partition),
         "revision": record.revision,
         "rows new or changed": changed,
         "table_version": record.table_version,

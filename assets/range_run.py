@@ -45,8 +45,12 @@ def range_asset(  # noqa: PLR0913 - the parts of an asset's specification
     calendar: Calendar | None = None,
     kinds: frozenset[str] = frozenset({"polars", "deltalake"}),
     metadata: Mapping[str, Any] | None = None,
+    checks: Sequence[dg.AssetCheckSpec] = (),
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """Decorator: one or more assets that are written together by a range run; the check belongs to the first."""
+    """Decorator: one or more assets that are written together by a range run; `check` belongs to the first.
+
+    The body evaluates other `checks` itself.
+    """
     logging.getLogger("dagster._core.execution.plan.active").addFilter(_gated_elsewhere)
     partitions = partitions_of(calendar or pipeline.time)
     specs = [
@@ -63,11 +67,11 @@ def range_asset(  # noqa: PLR0913 - the parts of an asset's specification
         )
         for name in names
     ]
-    checks = [_check_spec(pipeline, names[0], check, check_description, blocking, partitions)] if check else []
+    own = [_check_spec(pipeline, names[0], check, check_description, blocking, partitions)] if check else []
     return dg.multi_asset(
         name=f"{pipeline.name}__{names[0]}",
         specs=specs,
-        check_specs=[*checks, *lineage_checks(pipeline, names)],
+        check_specs=[*own, *checks, *lineage_checks(pipeline, names)],
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
     )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from cli.session import Session
     from perennial.declaration import Pipeline
+    from perennial.graph.lineage import Standing
     from perennial.stores.lake.tables import Tables
     from perennial.stores.sources import Sources
 
@@ -49,8 +50,9 @@ def backfill_range(
     session: Session, pipeline: Pipeline, first: str, last: str, *, everything: bool, console: Console
 ) -> Mapping[str, str]:
     """Compute what is not up to date, show how it goes, and return why partitions are blocked."""
-    from perennial.graph.backfill import problems_in
-    from perennial.graph.ranges import keys_between, ranges_of
+    from cli.verdicts import show_verdicts
+    from perennial.graph.backfill import problems_in, to_be_judged
+    from perennial.graph.ranges import keys_between
     from perennial.stores.sources import Sources
     from resources.stores import open_tables
 
@@ -60,22 +62,46 @@ def backfill_range(
 
     standing = tables.standing(pipeline)
     changed = _changed(pipeline, keys, tables, sources)
-    asked = keys if everything else list(problems_in(standing, keys, changed=changed))
+    problems = problems_in(standing, keys, changed=changed)
+    unjudged = to_be_judged(standing, problems, changed=changed)
+    asked = keys if everything else [key for key in problems if key not in unjudged]
     console.print(f"{pipeline.name} {first} to {last}: {len(asked)} of {len(keys)} partitions to compute")
-    failures = _compute(session, pipeline, ranges_of(pipeline.time, asked), len(asked), console)
-    behind = _behind(problems_in(tables.standing(pipeline), keys), asked)
-    if behind and not failures:
-        console.print(f"{len(behind)} partitions had seen them otherwise, and are computed again")
-        failures = _compute(session, pipeline, ranges_of(pipeline.time, behind), len(behind), console)
+    failures = _compute(session, pipeline, asked, console)
+    if not failures:
+        failures = _compute_what_follows(session, pipeline, keys, asked=asked, console=console)
 
     blocked = problems_in(tables.standing(pipeline), keys)
     _show(console, keys, blocked, failures)
+    show_verdicts(pipeline, tables, keys, console)
     return {**blocked, **{f"run {number}": failure for number, failure in enumerate(failures, 1)}}
 
 
-def _behind(problems: Mapping[str, str], asked: Sequence[str]) -> list[str]:
-    """The keys whose aggregates hold rows of `asked` as they were before."""
-    return [key for key, problem in problems.items() if key not in asked and " is out of date" in problem]
+def _compute_what_follows(
+    session: Session, pipeline: Pipeline, keys: Sequence[str], *, asked: Sequence[str], console: Console
+) -> list[str]:
+    """Compute those of `keys` that had seen `asked` otherwise, and give verdicts whose history is another again."""
+    from resources.stores import open_tables
+
+    tables, failures = open_tables(session.home), list[str]()
+    behind, unjudged = _left(tables.standing(pipeline), keys, asked)
+    if behind:
+        console.print(f"{len(behind)} partitions had seen them otherwise, and are computed again")
+        failures = _compute(session, pipeline, behind, console)
+        _, unjudged = _left(tables.standing(pipeline), keys, asked)
+    if unjudged and not failures:
+        console.print(f"{len(unjudged)} verdicts are given again: what they rest on is another now")
+        failures = _compute(session, pipeline, unjudged, console, only=["summary"])
+    return failures
+
+
+def _left(standing: Standing, keys: Sequence[str], asked: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Those of `keys` whose aggregates hold rows of `asked` as they were before; those that lack only their verdict."""
+    from perennial.graph.backfill import problems_in, to_be_judged
+
+    problems = problems_in(standing, keys)
+    unjudged = to_be_judged(standing, problems)
+    seen = {*asked, *unjudged}
+    return [key for key, why in problems.items() if key not in seen and " is out of date" in why], unjudged
 
 
 def _simulate_if_empty(session: Session, pipeline: Pipeline, last: str, sources: Sources, console: Console) -> None:
@@ -108,13 +134,14 @@ def _changed(pipeline: Pipeline, keys: Sequence[str], tables: Tables, sources: S
 
 
 def _compute(
-    session: Session, pipeline: Pipeline, ranges: Sequence[tuple[str, str]], total: int, console: Console
+    session: Session, pipeline: Pipeline, keys: Sequence[str], console: Console, *, only: Sequence[str] = ()
 ) -> list[str]:
-    """Run the data assets over `ranges`, with a bar for each; what failed other than a blocked partition."""
+    """Run the data assets, or `only` some, over `keys`, with a bar for each; what failed but for blocked partitions."""
     import dagster as dg
     from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
     from cli.session import actor
+    from perennial.graph.ranges import ranges_of
     from perennial.graph.stages import data_assets
     from resources.runs import run_assets
     from resources.tags import ACTOR, REASON
@@ -122,9 +149,9 @@ def _compute(
     failures: list[str] = []
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        names = data_assets(pipeline)
-        bars = {dg.AssetKey([pipeline.name, name]): progress.add_task(name, total=total) for name in names}
-        for first, last in ranges:
+        names = only or data_assets(pipeline)
+        bars = {dg.AssetKey([pipeline.name, name]): progress.add_task(name, total=len(keys)) for name in names}
+        for first, last in ranges_of(pipeline.time, keys):
             reason = f"backfill of {first} to {last}"
             result = run_assets(
                 session.instance,

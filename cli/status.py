@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from cli.verdicts import kept_out, way_out
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,18 +34,19 @@ def status(
     """
     from cli.console import open_console
     from perennial.settings import find_home
+    from perennial.stores.clock import Clock
     from pipelines.discovery import discover
     from resources.stores import open_tables
 
-    discovered, tables = discover(), open_tables(find_home(os.environ))
+    discovered, tables, now = discover(), open_tables(find_home(os.environ)), Clock().now()
     with open_console() as console:
         if pipeline is None:
-            show_status(discovered, tables, console)
+            show_status(discovered, tables, console, now=now)
         else:
-            show_outdated(discovered.named(pipeline), tables, console)
+            show_outdated(discovered.named(pipeline), tables, console, now=now)
 
 
-def show_status(discovered: Discovered, tables: Tables, console: Console) -> None:
+def show_status(discovered: Discovered, tables: Tables, console: Console, *, now: datetime) -> None:
     """Print one table of all pipelines, then the open alerts, then the modules that do not load."""
     from rich.table import Table
     from rich.text import Text
@@ -61,7 +65,7 @@ def show_status(discovered: Discovered, tables: Tables, console: Console) -> Non
         )
     console.print(shown)
     for pipeline in discovered.pipelines:
-        for line in _lines(pipeline, tables):
+        for line in _lines(pipeline, tables, now):
             console.print(Text(line, style="yellow"), soft_wrap=True)
     for alert in tables.operations.open_alerts():
         console.print(Text(f"alert: {alert.pipeline} {alert.kind}: {alert.message}", style="red"), soft_wrap=True)
@@ -90,8 +94,8 @@ def _freshness(pipeline: Pipeline, tables: Tables) -> str:
     return f"{newest}, {len(behind)} of {len(standing.history('landed'))} not up to date"
 
 
-def show_outdated(pipeline: Pipeline, tables: Tables, console: Console) -> None:
-    """Print which partitions of which table are not up to date, why, and the command that mends them."""
+def show_outdated(pipeline: Pipeline, tables: Tables, console: Console, *, now: datetime) -> None:
+    """Print which partitions of which table are missing or not up to date, why, and the command that mends them."""
     from rich.table import Table
     from rich.text import Text
 
@@ -99,11 +103,12 @@ def show_outdated(pipeline: Pipeline, tables: Tables, console: Console) -> None:
 
     standing = tables.standing(pipeline)
     shown = Table("table", "partitions", "why", "then run")
+    for key, why in _not_in_time(pipeline, tables, now).items():
+        shown.add_row("landed", key, why, f"look at the source; sensor {pipeline.name}_arrivals says what it sees")
     for group in outdated(standing):
         shown.add_row(group.table, _span(group.keys), Text(group.reason), Text(group.command))
-    for key, reason in _kept_out(pipeline, tables).items():
-        then = f"mend the source, or, if it is right: perennial acknowledge {pipeline.name} {key} --why '...'"
-        shown.add_row("summary", key, Text(f"no training reads it: {reason}"), Text(then))
+    for key, reason in kept_out(pipeline, tables).items():
+        shown.add_row("summary", key, Text(f"no training reads it: {reason}"), Text(way_out(pipeline, key)))
     changed = learned_from_other(standing, tables.records(pipeline, "training_set"))
     for as_of, keys in changed.items():
         why = f"it learned from other rows of {_span(keys)}"
@@ -114,25 +119,26 @@ def show_outdated(pipeline: Pipeline, tables: Tables, console: Console) -> None:
         console.print(f"{pipeline.name}: all of {len(standing.history('landed'))} partitions are up to date")
 
 
-def _lines(pipeline: Pipeline, tables: Tables) -> list[str]:
-    """What is not up to date, a line for each reason."""
+def _lines(pipeline: Pipeline, tables: Tables, now: datetime) -> list[str]:
+    """What is not in time or not up to date, a line for each reason."""
     from perennial.graph.outdated import outdated
 
     groups = outdated(tables.standing(pipeline))
-    lines = [f"{pipeline.name}: {_told(group)}" for group in groups[:MOST_GROUPS]]
-    if kept_out := _kept_out(pipeline, tables):
-        first = f"{_span(list(kept_out))}: {next(iter(kept_out.values()))}"
+    late = _not_in_time(pipeline, tables, now)
+    lines = [f"{pipeline.name}: {_span(list(late))} {next(iter(late.values()))}"] if late else []
+    lines += [f"{pipeline.name}: {_told(group)}" for group in groups[:MOST_GROUPS]]
+    if unread := kept_out(pipeline, tables):
+        first = f"{_span(list(unread))}: {next(iter(unread.values()))}"
         lines.append(f"{pipeline.name}: no training reads {first}; see perennial status {pipeline.name}")
     rest = len(groups) - MOST_GROUPS
     return lines + ([f"{pipeline.name}: {rest} more reasons: perennial status {pipeline.name}"] if rest > 0 else [])
 
 
-def _kept_out(pipeline: Pipeline, tables: Tables) -> dict[str, str]:
-    """Which partitions their history keeps out of training, and why."""
-    from perennial.stores.lake.summaries import TABLE, unfit
+def _not_in_time(pipeline: Pipeline, tables: Tables, now: datetime) -> dict[str, str]:
+    """Which partitions are overdue, or came late and are the newest."""
+    from perennial.ingestion.lateness import arrivals_of, problems
 
-    records = tables.records(pipeline, TABLE)
-    return unfit(tables, pipeline, {key: records[key].revision for key in sorted(records)})
+    return problems(arrivals_of(pipeline, tables.records(pipeline, "landed")), now)
 
 
 def _told(group: Outdated) -> str:

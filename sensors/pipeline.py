@@ -9,6 +9,7 @@ from sensors.alerts import build_failed_runs, build_mended_runs
 from sensors.arrivals import build_arrivals
 from sensors.automation import Automation
 from sensors.checks import build_failed_checks
+from sensors.lateness import build_lateness
 from sensors.lineage import build_lineage
 from sensors.monitoring import build_monitoring
 from sensors.retraining import build_retraining, build_schedule
@@ -25,6 +26,7 @@ def build_automation(pipeline: Pipeline) -> Automation:
             build_monitoring(pipeline),
             build_retraining(pipeline),
             build_lineage(pipeline),
+            build_lateness(pipeline),
         ],
     )
 

@@ -18,6 +18,7 @@ from perennial.ingestion.landing import Arrival, land
 from perennial.labels.labelling import label_rows
 from perennial.settings import home_at
 from perennial.stores.lake.aggregates import compute_states, with_aggregates
+from perennial.stores.lake.judging import Judging
 from perennial.stores.lake.lakehouse import Lakehouse
 from perennial.stores.lake.tables import Outcome, Tables
 from perennial.stores.operations import Operations
@@ -39,14 +40,15 @@ def fill(tables: Tables, pipeline: Pipeline) -> None:
     save(tables, pipeline, "landed", landed)
     save(tables, pipeline, "accepted", split.accepted)
     save(tables, pipeline, "labels", label_rows(split.accepted, pipeline))
-    save(tables, pipeline, "summary", summary, verdict="pass")
+    save(tables, pipeline, "summary", summary)
+    Judging(tables, pipeline, asked=DAYS).judge(DAYS, at=AT)
     if pipeline.aggregates:
         save(tables, pipeline, "partials", partial_rows(split.accepted, pipeline))
         save(tables, pipeline, "aggregates", compute_states(tables, pipeline, DAYS))
     save(tables, pipeline, "features", featurize_rows(with_aggregates(tables, pipeline, split.accepted), pipeline))
 
 
-def save(tables: Tables, pipeline: Pipeline, name: str, rows: pl.DataFrame, **provenance: str) -> None:
+def save(tables: Tables, pipeline: Pipeline, name: str, rows: pl.DataFrame) -> None:
     """Save DAYS of a data table as its asset would."""
     standing, parent = tables.standing(pipeline), STEPS[name].parent
     made_from = {day: parent and standing.record(parent, day) for day in DAYS}
@@ -55,8 +57,7 @@ def save(tables: Tables, pipeline: Pipeline, name: str, rows: pl.DataFrame, **pr
             inputs=inputs_of(
                 pipeline, name, record.content_hash if record else "the file",
                 across=standing.across(name, day, 1) if STEPS[name].across else None,
-            ),
-            provenance=provenance,
+            )
         )
         for day, record in made_from.items()
     }  # fmt: skip

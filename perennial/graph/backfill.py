@@ -1,4 +1,4 @@
-"""Backfill: which partitions of a range are to be computed, and which are blocked for what reason."""
+"""Backfill: which partitions of a range are to be computed, how much of each, and which are blocked for what reason."""
 
 from __future__ import annotations
 
@@ -24,3 +24,9 @@ def problems_in(standing: Standing, keys: Iterable[str], *, changed: Iterable[st
         if problem is not None:
             found[key] = problem
     return found
+
+
+def to_be_judged(standing: Standing, keys: Iterable[str], *, changed: Iterable[str] = ()) -> list[str]:
+    """Those of `keys` of which only the summary is to be made, say since their history is another now."""
+    others, other = [name for name in _LAST if name != "summary"], set(changed)
+    return [key for key in keys if key not in other and standing.problem_with_any(others, key) is None]

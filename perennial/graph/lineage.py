@@ -11,9 +11,11 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
 
 from perennial.featurization.lineage import in_sight, in_window
+from perennial.validation.seasons.lineage import BEFORE, Acknowledged, Fit, fit_of, in_history
 
 if TYPE_CHECKING:
     from perennial.declaration import Pipeline
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
 
 class Recorded(Protocol):
     """The part of a partition's record that lineage looks at."""
+
+    @property
+    def partition(self) -> str: ...
+
+    @property
+    def rows(self) -> int: ...
 
     @property
     def status(self) -> str: ...
@@ -35,6 +43,9 @@ class Recorded(Protocol):
     def inputs(self) -> Mapping[str, str]: ...
 
     @property
+    def provenance(self) -> Mapping[str, Any]: ...
+
+    @property
     def known_at(self) -> datetime | None: ...
 
 
@@ -44,9 +55,10 @@ History = Mapping[str, Mapping[int, Recorded]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Across:
-    """Another table, of which a step reads several partitions."""
+    """Other partitions that a step reads, of another table or of its own."""
 
     table: str
+    """What records and people call them, in the plural."""
     reads: Callable[[Standing, str, int], Mapping[str, str]]
     """What a partition in a revision is made from, by a name for each part: content hashes."""
 
@@ -69,7 +81,11 @@ STEPS: Mapping[str, Step] = {
     "accepted": Step(parent="landed", declared=("expectations", "time", "key", "late")),
     "quarantined": Step(parent="landed", declared=("expectations", "time", "key", "late")),
     "profile": Step(parent="accepted", declared=()),
-    "summary": Step(parent="accepted", declared=("seasons", "features", "label", "key")),
+    "summary": Step(
+        parent="accepted",
+        declared=("seasons", "features", "label", "key"),
+        across=Across(table=BEFORE, reads=in_history),
+    ),
     "partials": Step(parent="accepted", declared=("aggregates", "label", "time"), needs="aggregates"),
     "aggregates": Step(
         parent=None,
@@ -108,7 +124,7 @@ def inputs_of(
     """What to record with a partition of table `name` made now from content `parent_hash`."""
     step = STEPS[name]
     inputs = {step.parent or "source": parent_hash, "declaration": pipeline.part_hash(*step.declared)}
-    return inputs | ({step.across.table: _digest(across or {})} if step.across else {})
+    return inputs | ({step.across.table: digest(across or {})} if step.across else {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +134,8 @@ class Standing:
     pipeline: Pipeline
     load: Callable[[str], History]
     """The manifest of a table by its name."""
+    acknowledged: Callable[[], Acknowledged] = dict
+    """What persons have found right although its history blocks it; asked for only where something is blocked."""
     _loaded: dict[str, History] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def history(self, name: str) -> History:
@@ -125,6 +143,11 @@ class Standing:
         if name not in self._loaded:
             self._loaded[name] = self.load(name)
         return self._loaded[name]
+
+    @cached_property
+    def fit(self) -> Fit:
+        """The partitions that others are held against."""
+        return fit_of(self.history("summary"), self.acknowledged)
 
     def newest(self, key: str) -> int | None:
         """The newest revision of partition `key` that landed, or tried to."""
@@ -168,6 +191,10 @@ class Standing:
             return f"{name} is blocked: {record.reason}"
         return self._staleness(name, key, number, record)
 
+    def waits_for_others(self, name: str, key: str, revision: int | None = None) -> bool:
+        """Whether partition `key` of table `name` is out of date by nothing but what it reads of other partitions."""
+        return self.problem_with(name, key, revision) == _others_have_changed(name)
+
     def problem_with_any(self, names: Iterable[str], key: str) -> str | None:
         """The first problem with partition `key` in tables `names`: in its newest revision, else in one before.
 
@@ -196,10 +223,16 @@ class Standing:
         parent = self.record(step.parent, key, revision) if step.parent else None
         if parent and record.inputs.get(str(step.parent)) != parent.content_hash:
             return f"{name} is out of date: {step.parent} has changed"
-        if step.across and record.inputs.get(step.across.table) != _digest(self.across(name, key, revision)):
-            return f"{name} is out of date: {step.across.table} have changed"
+        if step.across and record.inputs.get(step.across.table) != digest(self.across(name, key, revision)):
+            return _others_have_changed(name)
         return None
 
 
-def _digest(parts: Mapping[str, str]) -> str:
+def _others_have_changed(name: str) -> str | None:
+    across = STEPS[name].across
+    return f"{name} is out of date: {across.table} have changed" if across else None
+
+
+def digest(parts: Mapping[str, str]) -> str:
+    """A name for the content hashes of several partitions."""
     return hashlib.sha256(json.dumps(dict(parts), sort_keys=True).encode()).hexdigest()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
+
+import polars as pl
 
 from cli.backfill import UNFINISHED
 from perennial.graph.stages import DATA
 from perennial.settings import Home
+from perennial.stores.lake.acknowledgements import acknowledge
 from pipelines.discovery import discover
 from resources.instance import open_instance
 from resources.stores import open_tables
@@ -86,3 +90,54 @@ def test_status_shows_freshness_and_what_is_behind(perennial: Command, home: Hom
     assert said.code == 0
     assert "to 2024-01-01" in said.output
     assert "none yet" in said.output
+
+
+def test_what_history_blocks_or_finds_moved_is_said_with_the_way_out_until_it_is_acknowledged(
+    perennial: Command, home: Home
+) -> None:
+    broken, moved, last = "2024-01-15", "2024-01-16", "2024-01-17"
+    perennial("simulate", "--until", last)
+    for day, change in ((broken, pl.col("distance_km") * 1.609), (moved, pl.col("distance_km") + 2.0)):
+        pl.read_parquet(file_of(home, day)).with_columns(change).write_parquet(file_of(home, day))
+
+    said = perennial("backfill", "delivery_eta", FIRST, last)
+
+    assert said.code == 0, "the rows stand: it is training that does not read them"
+    assert "17 partitions ok, 0 blocked" in said.output
+    assert "1 that no training reads" in said.output
+    assert f"perennial acknowledge delivery_eta {broken} --why" in said.output.replace("\n", " ")
+    assert "1 that ask for retraining" in said.output
+
+    found = perennial("acknowledge", "delivery_eta", broken, "--why", "miles now")
+    assert found.code == 0, found.errors
+    assert f"delivery_eta {broken}: trainings may read it; it was blocked for: units: distance_km" in found.output
+    again = perennial("backfill", "delivery_eta", FIRST, last)
+    assert "0 of 17 partitions to compute" in again.output
+    assert "verdicts are given again" not in again.output
+    assert "that no training reads" not in again.output
+    with open_instance(home, dict(os.environ)) as instance:
+        (run, *_) = instance.get_runs()
+    assert run.tags["perennial/reason"] == f"acknowledgement of {broken}"
+
+
+def test_verdicts_that_rest_on_another_history_are_given_again_without_the_rest_of_the_graph(
+    perennial: Command, home: Home
+) -> None:
+    broken, last = "2024-01-15", "2024-01-17"
+    perennial("simulate", "--until", last)
+    miles = pl.read_parquet(file_of(home, broken)).with_columns(pl.col("distance_km") * 1.609)
+    miles.write_parquet(file_of(home, broken))
+    perennial("backfill", "delivery_eta", FIRST, last)
+    tables, pipeline = open_tables(home), discover().named("delivery_eta")
+    acknowledge(tables, pipeline, broken, "miles now", actor="ann", at=datetime(2024, 2, 1, tzinfo=UTC))
+    stale = perennial("status", "delivery_eta")
+    assert "summaries before it have changed" in " ".join(stale.output.split())
+
+    said = perennial("backfill", "delivery_eta", FIRST, last)
+
+    assert "0 of 17 partitions to compute" in said.output
+    assert "2 verdicts are given again" in said.output
+    with open_instance(home, dict(os.environ)) as instance:
+        (run, *_) = instance.get_runs()
+        assert {key.path[-1] for key in run.asset_selection or ()} == {"summary"}
+    assert "all of 17 partitions are up to date" in perennial("status", "delivery_eta").output

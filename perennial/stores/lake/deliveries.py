@@ -13,6 +13,7 @@ from perennial.content import content_hash
 from perennial.declaration import Pipeline
 from perennial.graph.records import PartitionRecord
 from perennial.ingestion.landing import LandedPartition
+from perennial.ingestion.lateness import first_arrival
 from perennial.ingestion.revisions import Place, Revision, place_of, revise
 from perennial.stores.lake.tables import Tables
 
@@ -41,6 +42,10 @@ class Deliveries:
         history = self.landed.get(key, {})
         accepted = {number for number, record in self.accepted.get(key, {}).items() if record.status == "ok"}
         return place_of(history, contents, accepted=accepted, arrived=arrived)
+
+    def arrived(self, key: str, *, now: datetime) -> str:
+        """When partition `key` first arrived, for its record: `now` unless a delivery of it came before."""
+        return (first_arrival(self.landed.get(key, {}).values()) or now).isoformat()
 
     def has_landed(self, key: str) -> bool:
         """Whether some revision of partition `key` stands."""

@@ -18,6 +18,7 @@ from perennial.graph.lineage import inputs_of
 from perennial.graph.records import PartitionRecord
 from perennial.ingestion.joining import told_of
 from perennial.ingestion.landing import Arrival, land_rows, provenance
+from perennial.ingestion.lateness import first_arrival
 from perennial.ingestion.revisions import made_from
 from perennial.stores.lake.tables import Outcome, Tables, derived, revisions_of
 from perennial.validation.parts import PartitionJudge
@@ -42,6 +43,8 @@ class Large:
         """
         import_beside()  # the rows are judged next
         key, casts, told = arrival.partition, dict[str, None](), Counter[str]()
+        before = self.tables.history(self.pipeline, "landed").get(key, {}).values()
+        arrived_at = (first_arrival(before) or arrival.fetched_at).isoformat()
         with self.tables.writer(self.pipeline, "landed", key, revision) as written:
             for part in arrival.parts():
                 landed = land_rows(self.pipeline, arrival, part)
@@ -51,7 +54,8 @@ class Large:
             notes = (*arrival.notes, *told_of(told, written.rows))
             outcome = Outcome(
                 inputs=inputs_of(self.pipeline, "landed", arrival.sha256) | arrival.contents,
-                provenance=provenance(self.pipeline, arrival, rows=written.rows, notes=notes),
+                provenance=provenance(self.pipeline, arrival, rows=written.rows, notes=notes)
+                | {"arrived_at": arrived_at},
                 known_at=self.pipeline.time.known_at(key),
                 revision=revision,
             )

@@ -1,81 +1,61 @@
 """Summaries: what was thought of each partition, and which of them no training may read.
 
 A partition that is blocked by its history stays out of training sets until its source is mended, or until
-a person has looked and says that it is right; that word holds for the rows that were looked at, and for
-no others.
+a person has looked and says that it is right.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from datetime import datetime
-from typing import Any
+from dataclasses import asdict, replace
 
 from perennial.declaration import Pipeline
-from perennial.errors import PartitionBlocked, PerennialError
+from perennial.errors import PartitionBlocked
+from perennial.graph.lineage import Standing, digest
 from perennial.graph.records import PartitionRecord
-from perennial.ingestion.arrivals import fingerprint
-from perennial.stores.lake.tables import Tables
-from perennial.validation.seasons.judgement import Judgement, history_of
+from perennial.stores.lake.acknowledgements import acknowledged
+from perennial.stores.lake.tables import Outcome, Tables, derived
+from perennial.validation.seasons.judgement import Judgement
+from perennial.validation.seasons.lineage import BEFORE, is_unfit
 
 TABLE = "summary"
-KIND = "acknowledgement"
-"""Of the ledger's rows."""
 TOLD = 20
 """Culprits that the manifest keeps of a partition."""
 
-Acknowledged = frozenset[tuple[str, str]]
-"""Partition and content hash of the accepted rows that a person has looked at."""
 
+def is_summarized(standing: Standing, accepted: PartitionRecord, *, again: bool) -> bool:
+    """Whether the statistics of a partition stand, so that only the verdict is to be given.
 
-def provenance_of(judgement: Judgement, accepted: Mapping[str, str]) -> dict[str, Any]:
-    """What the manifest keeps of a verdict; `accepted` are the content hashes of the rows of its history."""
-    read = {key: accepted[key] for key in judgement.history}
-    return {
-        "verdict": judgement.verdict,
-        "reason": judgement.reason,
-        "culprits": [asdict(culprit) for culprit in judgement.culprits[:TOLD]],
-        "history": {"partitions": list(judgement.history), "digest": fingerprint(read)},
-    }
-
-
-def acknowledged(tables: Tables, pipeline: Pipeline) -> Acknowledged:
-    """What persons have looked at and found right."""
-    entries = tables.operations.ledger(pipeline.name, limit=None, kind=KIND)
-    return frozenset((entry.subject, str(entry.details.get("accepted"))) for entry in entries)
-
-
-def acknowledge(tables: Tables, pipeline: Pipeline, key: str, why: str, *, actor: str, at: datetime) -> str:
-    """Let trainings read partition `key` although it does not resemble its history; returns what it was blocked for.
-
-    Raises PerennialError when it is not blocked by its history.
+    `again`: what is up to date is to be made again, as one asks who materializes it.
     """
-    record = tables.records(pipeline, TABLE).get(key)
-    if record is None or record.provenance.get("verdict") != "block":
-        raise PerennialError(
-            "there is nothing to acknowledge",
-            where=f"{pipeline.name} {key}",
-            found="no summary" if record is None else f"verdict {record.provenance.get('verdict')}",
-            expected="a partition that its history blocks",
-        )
-    details = {"accepted": record.inputs["accepted"], "blocked for": record.provenance["reason"]}
-    tables.operations.append_decision(pipeline.name, KIND, key, why, details, at=at, actor=actor)
-    return str(record.provenance["reason"])
+    key, revision = accepted.partition, accepted.revision
+    if standing.waits_for_others(TABLE, key, revision):
+        return True
+    return not again and standing.problem_with(TABLE, key, revision) is None
 
 
-def is_unfit(record: PartitionRecord, known: Acknowledged) -> bool:
-    """Whether its history blocks the partition of `record`, and nobody has said that it is right."""
-    blocked = record.provenance.get("verdict") == "block"
-    return blocked and (record.partition, record.inputs.get("accepted")) not in known
+def unjudged(standing: Standing, accepted: PartitionRecord) -> Outcome:
+    """The outcome of a partition whose statistics were taken anew; of the same rows a verdict holds until the next."""
+    outcome = derived(standing.pipeline, TABLE, accepted)
+    before = standing.history(TABLE).get(accepted.partition, {}).get(accepted.revision)
+    made_from = {name: hashed for name, hashed in outcome.inputs.items() if name != BEFORE}
+    if before is None or before.status != "ok" or not made_from.items() <= before.inputs.items():
+        return replace(outcome, inputs=made_from)
+    return replace(outcome, inputs=before.inputs, provenance=before.provenance)
 
 
-def history_before(tables: Tables, pipeline: Pipeline, key: str) -> dict[str, PartitionRecord]:
-    """The summaries that partition `key` may be held against, oldest first: those that are fit for training."""
-    known = acknowledged(tables, pipeline)
-    records = tables.records(pipeline, TABLE)
-    fit = [k for k in sorted(records) if k < key and records[k].status == "ok" and not is_unfit(records[k], known)]
-    return {k: records[k] for k in fit[-history_of(pipeline.seasons, pipeline.time) :]}
+def judged(record: PartitionRecord, judgement: Judgement, history: Mapping[str, str]) -> PartitionRecord:
+    """`record` with the verdict on it; `history` are the content hashes of the summaries it was held against."""
+    return replace(
+        record,
+        inputs={**record.inputs, BEFORE: digest(history)},
+        provenance={
+            "verdict": judgement.verdict,
+            "reason": judgement.reason,
+            "culprits": [asdict(culprit) for culprit in judgement.culprits[:TOLD]],
+            "history": list(history),
+        },
+    )
 
 
 def unfit(tables: Tables, pipeline: Pipeline, revisions: Mapping[str, int]) -> dict[str, str]:
@@ -83,7 +63,7 @@ def unfit(tables: Tables, pipeline: Pipeline, revisions: Mapping[str, int]) -> d
 
     Of one without a summary nothing is said here: a training refuses it as out of date (`LEARNED_FROM`).
     """
-    history, known = tables.history(pipeline, TABLE), acknowledged(tables, pipeline)
+    history, known = tables.history(pipeline, TABLE), acknowledged(tables.operations, pipeline)
     found = {key: history.get(key, {}).get(revision) for key, revision in revisions.items()}
     return {
         key: f"summary blocks it: {record.provenance['reason']}"

@@ -20,6 +20,7 @@ from perennial.content import content_hash
 from perennial.declaration import Pipeline
 from perennial.graph.lineage import STEPS, Standing, inputs_of
 from perennial.graph.records import PartitionRecord
+from perennial.stores.lake.acknowledgements import acknowledged
 from perennial.stores.lake.lakehouse import Lakehouse, Partitions
 from perennial.stores.lake.slots import PART_ROWS, SlotWriter
 
@@ -156,7 +157,11 @@ class Tables:
 
     def standing(self, pipeline: Pipeline) -> Standing:
         """What stands in the data tables of `pipeline` now, and what is out of date."""
-        return Standing(pipeline=pipeline, load=lambda name: self.history(pipeline, name))
+        return Standing(
+            pipeline=pipeline,
+            load=lambda name: self.history(pipeline, name),
+            acknowledged=lambda: acknowledged(self.operations, pipeline),
+        )
 
     def known(self, pipeline: Pipeline, name: str, at: datetime) -> dict[str, PartitionRecord]:
         """The record of each partition of data table `name` as it was known at the instant `at`.

@@ -32,6 +32,17 @@ class Manifests(Database):
                 [_row(pipeline, table, record, at) for record in records],
             )
 
+    def annotate_partitions(
+        self, pipeline: str, table: str, records: Sequence[PartitionRecord], *, at: datetime
+    ) -> None:
+        """Record anew what is known of revisions whose rows stay; one that was written meanwhile keeps its record."""
+        columns = tables.partitions.c
+        with self.writing(pipeline) as transaction:
+            for record in records:
+                row = _row(pipeline, table, record, at)
+                same = [columns[name] == row[name] for name in (*_KEY, "content_hash")]
+                transaction.execute(sa.update(tables.partitions).where(*same).values(row))
+
     def partitions(self, pipeline: str, table: str) -> dict[str, PartitionRecord]:
         """The newest revision of each partition of a table, in order of partition."""
         return {key: revisions[max(revisions)] for key, revisions in self.revisions(pipeline, table).items()}

@@ -139,6 +139,9 @@ def judge(
             reason=f"not enough history: {len(before)} partitions before it, needs {needed}",
             history=tuple(before),
         )
+    if key not in panel.row:
+        reason = f"volume: it has no rows; each of the {len(before)} partitions before it had some"
+        return Judgement(partition=key, verdict="block", reason=reason, history=tuple(before))
     import numpy as np
 
     from perennial.validation.seasons.baseline import Comparison, score

@@ -27,6 +27,9 @@ class Written:
     status: str = "ok"
     reason: str | None = field(default=None)
     known_at: None = None
+    partition: str = ""
+    rows: int = 3
+    provenance: dict[str, str] = field(default_factory=dict)
 
 
 def standing(records: dict[str, dict[str, Written]]) -> Standing:

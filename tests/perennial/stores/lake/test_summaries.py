@@ -10,14 +10,8 @@ import sqlalchemy as sa
 
 from perennial.errors import PartitionBlocked, PerennialError
 from perennial.graph.records import PartitionRecord
-from perennial.stores.lake.summaries import (
-    TABLE,
-    acknowledge,
-    asks_for_retraining,
-    history_before,
-    refuse_unfit,
-    unfit,
-)
+from perennial.stores.lake.acknowledgements import acknowledge
+from perennial.stores.lake.summaries import TABLE, asks_for_retraining, refuse_unfit, unfit
 from perennial.stores.lake.tables import Tables
 from perennial.stores.operations.tables import ledger
 from pipelines.delivery_eta import delivery_eta
@@ -59,13 +53,13 @@ def test_a_window_without_it_is_read(tables: Tables) -> None:
 
 
 def test_an_acknowledged_partition_is_read_and_is_history(tables: Tables) -> None:
-    assert "2024-01-02" not in history_before(tables, delivery_eta, "2024-01-05")
+    assert "2024-01-02" not in tables.standing(delivery_eta).across(TABLE, "2024-01-05", 1)
 
     said = acknowledge(tables, delivery_eta, "2024-01-02", "the app tells miles now", actor="ann", at=AT)
 
     assert "times 1.6" in said
     refuse_unfit(tables, delivery_eta, dict.fromkeys(DAYS, 1))
-    assert "2024-01-02" in history_before(tables, delivery_eta, "2024-01-05")
+    assert list(tables.standing(delivery_eta).across(TABLE, "2024-01-05", 1)) == list(DAYS)
     (entry,) = tables.operations.ledger("delivery_eta", kind="acknowledgement")
     assert (entry.subject, entry.reason, entry.actor) == ("2024-01-02", "the app tells miles now", "ann")
 

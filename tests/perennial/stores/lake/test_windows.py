@@ -15,8 +15,9 @@ from perennial import Files, Label, Maturity, Windows, col, days
 from perennial.bundle.parity import UNSEEN
 from perennial.errors import HistoryTooShort, NoMatureLabels, PartitionBlocked
 from perennial.graph.records import PartitionRecord
+from perennial.stores.lake.acknowledgements import acknowledge
+from perennial.stores.lake.judging import Judging
 from perennial.stores.lake.lakehouse import Lakehouse
-from perennial.stores.lake.summaries import acknowledge
 from perennial.stores.lake.tables import Outcome, Tables
 from perennial.stores.lake.windows import collect_training_set, held_out_rows, known_shares, window_keys
 from pipelines.delivery_eta import delivery_eta
@@ -93,12 +94,22 @@ def test_a_partition_unlike_its_history_refuses_the_window_until_a_person_acknow
         provenance={"verdict": "block", "reason": "units: distance_km times 1.6"},
     )
     tables.operations.record_partitions(SHORT.name, "summary", [verdict], at=AT)
+    with pytest.raises(PartitionBlocked, match="summary is out of date: summaries before it have changed"):
+        collect_training_set(tables, SHORT, AS_OF)
+    judge_again(tables)
 
     with pytest.raises(PartitionBlocked, match=r"summary blocks it: units: distance_km times 1\.6"):
         collect_training_set(tables, SHORT, AS_OF)
 
     acknowledge(tables, SHORT, DAYS[2], "the app tells miles now", actor="ann", at=AT)
+    judge_again(tables)
     assert DAYS[2] in collect_training_set(tables, SHORT, AS_OF).keys.all
+
+
+def judge_again(tables: Tables) -> None:
+    """Give the verdicts again whose history is another now, as the next run of the summary does."""
+    judging = Judging(tables, SHORT, asked=())
+    judging.judge(judging.keys, at=AT)
 
 
 @pytest.mark.parametrize("name", ["landed", "accepted", "features", "labels", "summary"])

@@ -1,0 +1,61 @@
+"""Verdicts: which partitions their history keeps out of training or finds moved, and what a person can do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from perennial.declaration import Pipeline
+    from perennial.stores.lake.tables import Tables
+
+MOST_SHOWN = 20
+"""Partitions listed in the terminal; the UI has all."""
+
+
+def kept_out(pipeline: Pipeline, tables: Tables) -> dict[str, str]:
+    """Which partitions their history keeps out of training, and why."""
+    from perennial.stores.lake.summaries import TABLE, unfit
+
+    records = tables.records(pipeline, TABLE)
+    return unfit(tables, pipeline, {key: records[key].revision for key in sorted(records)})
+
+
+def asking(pipeline: Pipeline, tables: Tables) -> dict[str, str]:
+    """Which partitions ask for a new model, and why."""
+    from perennial.stores.lake.summaries import TABLE, asks_for_retraining
+
+    records = tables.records(pipeline, TABLE)
+    return {key: str(records[key].provenance["reason"]) for key in sorted(records) if asks_for_retraining(records[key])}
+
+
+def way_out(pipeline: Pipeline, key: str) -> str:
+    """What a person does about a partition that its history blocks."""
+    return f"mend the source, or, if it is right: perennial acknowledge {pipeline.name} {key} --why '...'"
+
+
+def show_verdicts(pipeline: Pipeline, tables: Tables, keys: Collection[str], console: Console) -> None:
+    """Print which of `keys` no training reads, and which vote for a new model; nothing where there are none."""
+    blocked, voting = (_of(found(pipeline, tables), keys) for found in (kept_out, asking))
+    _show(console, f"{len(blocked)} that no training reads", blocked, [way_out(pipeline, key) for key in blocked])
+    _show(console, f"{len(voting)} that ask for retraining", voting, [])
+
+
+def _of(found: Mapping[str, str], keys: Collection[str]) -> dict[str, str]:
+    wanted = set(keys)
+    return {key: why for key, why in found.items() if key in wanted}
+
+
+def _show(console: Console, title: str, found: Mapping[str, str], commands: Sequence[str]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("partition", "why", *(["then"] if commands else []), title=title, title_justify="left")
+    for number, (key, why) in enumerate(list(found.items())[:MOST_SHOWN]):
+        table.add_row(key, Text(why), *map(Text, commands[number : number + 1]))
+    if len(found) > MOST_SHOWN:
+        table.add_row("…", f"{len(found) - MOST_SHOWN} more")
+    if found:
+        console.print(table)
