@@ -24,8 +24,9 @@ SEVERITIES = {"block": dg.AssetCheckSeverity.ERROR}
 PICTURES = 3
 """Of a range the last partitions that pass have a picture; those that do not have one each, up to so many."""
 MOST = 24
-EVIDENCE = ("verdict", "acknowledged by", "culprits", "held against", "picture")
+EVIDENCE = ("verdict", "what to do", "acknowledged by", "culprits", "held against", "picture")
 """What the check shows of it."""
+MEANS = {"block": "no training reads it: ", "retrain": "it asks for a new model: "}
 
 
 def build_summary(pipeline: Pipeline) -> dg.AssetsDefinition:
@@ -84,7 +85,7 @@ def _report(run: RangeRun, verdict: Verdict, drawn: set[str]) -> None:
         **row_counts(verdict.rows),
         "verdict": judgement.verdict,
         "why": judgement.reason,
-        **({"acknowledged by": verdict.acknowledged} if verdict.acknowledged else {}),
+        **_answer(run, verdict),
         "culprits": table(map(_row, judgement.culprits)),
         "held against": f"{len(judgement.history)} partitions"
         + (f", {judgement.history[0]} to {judgement.history[-1]}" if judgement.history else ""),
@@ -99,10 +100,27 @@ def _report(run: RangeRun, verdict: Verdict, drawn: set[str]) -> None:
         key,
         judgement.verdict == "pass" or verdict.acknowledged is not None,
         shown,
-        found=f"found right by {verdict.acknowledged}; " * bool(verdict.acknowledged) + judgement.reason,
+        found=_said(verdict),
         evidence=evidence,
         severity=SEVERITIES.get(judgement.verdict, dg.AssetCheckSeverity.WARN),
     )
+
+
+def _said(verdict: Verdict) -> str:
+    """The verdict in a line, what it means before why."""
+    if verdict.acknowledged:
+        return f"found right by {verdict.acknowledged}; {verdict.judgement.reason}"
+    return MEANS.get(verdict.judgement.verdict, "") + verdict.judgement.reason
+
+
+def _answer(run: RangeRun, verdict: Verdict) -> dict[str, str]:
+    """What a person has said to a partition that is blocked, or can do about it."""
+    if verdict.acknowledged:
+        return {"acknowledged by": verdict.acknowledged}
+    if verdict.judgement.verdict != "block":
+        return {}
+    command = f"perennial acknowledge {run.pipeline.name} {verdict.judgement.partition} --why '...'"
+    return {"what to do": f"mend the source, which lands again; or, if it is right: {command}"}
 
 
 def _row(culprit: Culprit) -> dict[str, Any]:

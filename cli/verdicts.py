@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,10 +37,12 @@ def way_out(pipeline: Pipeline, key: str) -> str:
 
 
 def show_verdicts(pipeline: Pipeline, tables: Tables, keys: Collection[str], console: Console) -> None:
-    """Print which of `keys` no training reads, and which vote for a new model; nothing where there are none."""
+    """Print which of `keys` no training reads, with the command, and which vote for a new model, if there are any."""
     blocked, voting = (_of(found(pipeline, tables), keys) for found in (kept_out, asking))
-    _show(console, f"{len(blocked)} that no training reads", blocked, [way_out(pipeline, key) for key in blocked])
-    _show(console, f"{len(voting)} that ask for retraining", voting, [])
+    _show(
+        console, "that no training reads", {key: f"{why}\n  {way_out(pipeline, key)}" for key, why in blocked.items()}
+    )
+    _show(console, "that ask for retraining", voting)
 
 
 def _of(found: Mapping[str, str], keys: Collection[str]) -> dict[str, str]:
@@ -48,14 +50,12 @@ def _of(found: Mapping[str, str], keys: Collection[str]) -> dict[str, str]:
     return {key: why for key, why in found.items() if key in wanted}
 
 
-def _show(console: Console, title: str, found: Mapping[str, str], commands: Sequence[str]) -> None:
-    from rich.table import Table
+def _show(console: Console, what: str, found: Mapping[str, str]) -> None:
     from rich.text import Text
 
-    table = Table("partition", "why", *(["then"] if commands else []), title=title, title_justify="left")
-    for number, (key, why) in enumerate(list(found.items())[:MOST_SHOWN]):
-        table.add_row(key, Text(why), *map(Text, commands[number : number + 1]))
-    if len(found) > MOST_SHOWN:
-        table.add_row("…", f"{len(found) - MOST_SHOWN} more")
     if found:
-        console.print(table)
+        console.print(f"{len(found)} partitions {what}")
+    for key, why in list(found.items())[:MOST_SHOWN]:
+        console.print(Text(f"{key}: {why}", style="yellow"), soft_wrap=True)  # a command can be copied from one line
+    if len(found) > MOST_SHOWN:
+        console.print(f"… {len(found) - MOST_SHOWN} more: perennial status PIPELINE")

@@ -104,9 +104,10 @@ def test_what_history_blocks_or_finds_moved_is_said_with_the_way_out_until_it_is
 
     assert said.code == 0, "the rows stand: it is training that does not read them"
     assert "17 partitions ok, 0 blocked" in said.output
-    assert "1 that no training reads" in said.output
-    assert f"perennial acknowledge delivery_eta {broken} --why" in said.output.replace("\n", " ")
-    assert "1 that ask for retraining" in said.output
+    assert "1 partitions that no training reads" in said.output
+    assert f"{broken}: summary blocks it: units: distance_km" in said.output
+    assert f"if it is right: perennial acknowledge delivery_eta {broken} --why '...'\n" in said.output
+    assert f"1 partitions that ask for retraining\n{moved}: " in said.output
 
     found = perennial("acknowledge", "delivery_eta", broken, "--why", "miles now")
     assert found.code == 0, found.errors
