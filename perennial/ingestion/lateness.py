@@ -146,7 +146,10 @@ def arrived_after(arrivals: Arrivals, key: str) -> str:
     if lag is None:
         return "not yet"
     said = f"{told(lag)} after its end" if lag >= timedelta(0) else "before its end"
-    return f"{said}, usually {told(usual.lag)} and {told(usual.latest)} at most" if usual else said
+    if usual:
+        return f"{said}, usually {told(usual.lag)} and {told(usual.latest)} at most"
+    seen = arrivals.watched_since is not None and arrivals.calendar.window(key).end > arrivals.watched_since
+    return f"{said}; too few like ones were seen to say what is usual" if seen else f"{said}, with the history"
 
 
 def told(span: timedelta) -> str:

@@ -76,6 +76,8 @@ OF_STATISTIC: Mapping[str, str] = {
     "gap": "coverage", "first": "coverage", "last": "coverage",
 }  # fmt: skip
 RISES_ONLY = ("duplicates", "quarantined", "far", "negative", "commonest", "zero")
+IN_WORDS = {"p50": "median", **{f"p{share:02d}": f"{share} % quantile" for share in (5, 25, 75, 95)}}
+"""Statistics whose names are short for a person."""
 SHARED = 12
 """Categories of a column that are judged one by one: the most frequent of its history."""
 TIED = 0.2
@@ -246,4 +248,4 @@ def _reason(name: Name, found: float, low: float, high: float) -> str:
         return f"{of}{what} {found:.2%} of rows, expected {low:.2%} to {high:.2%}"
     if name.statistic in COUNTS:
         return f"{of}{found:,.0f} {what}, expected {low:,.0f} to {high:,.0f}"
-    return f"{of}{what} {found:.4g}, expected {low:.4g} to {high:.4g}"
+    return f"{of}{IN_WORDS.get(what, what)} {found:.4g}, expected {low:.4g} to {high:.4g}"

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Verdict = Literal["pass", "warn", "retrain", "block"]
 ORDER: tuple[Verdict, ...] = ("pass", "warn", "retrain", "block")
+SAID = 3
+"""Culprits that the reason of a verdict names."""
 LEAST_HISTORY = 3
 """Fewer partitions have no spread."""
 
@@ -204,9 +206,13 @@ def _comparable(comparison: Comparison) -> np.ndarray:
 def _said(culprits: Sequence[Culprit], history: int) -> str:
     if not culprits:
         return f"resembles the {history} partitions before it"
-    worst = [culprit for culprit in culprits if culprit.level == culprits[0].level]
-    more = f"; and {len(culprits) - len(worst[:3])} more" if len(culprits) > len(worst[:3]) else ""
-    return "; ".join(f"{culprit.family}: {culprit.reason}" for culprit in worst[:3]) + more
+    worst: dict[tuple[str, str], str] = {}  # the first of a family and column: its others mostly say the same
+    for culprit in culprits:
+        if culprit.level == culprits[0].level:
+            worst.setdefault((culprit.family, culprit.column), f"{culprit.family}: {culprit.reason}")
+    said = list(worst.values())[:SAID]
+    more = f"; and {len(culprits) - len(said)} more" if len(culprits) > len(said) else ""
+    return "; ".join(said) + more
 
 
 def _by_calendar(calendar: Calendar, *, day: int, month: int, hour: int) -> int:

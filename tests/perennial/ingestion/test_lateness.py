@@ -164,6 +164,7 @@ def test_a_partition_arrived_when_its_first_delivery_came_and_one_without_a_file
 def test_what_is_said_of_an_arrival_names_the_usual_once_it_is_known() -> None:
     found = arrivals(watched())
 
-    assert arrived_after(found, "2023-12-31") == "12 h 3 min after its end"
+    assert arrived_after(found, "2023-12-31") == "12 h 3 min after its end, with the history"
+    assert arrived_after(found, "2024-01-02") == "2 h after its end; too few like ones were seen to say what is usual"
     assert arrived_after(found, "2024-02-11") == "2 h after its end, usually 2 h and 8 h at most"
     assert arrived_after(found, "2024-02-12") == "not yet"

@@ -135,6 +135,21 @@ def test_what_is_blocked_is_no_history_until_it_is_acknowledged() -> None:
     assert keys[0] in second(frozenset(keys[:1])).history
 
 
+def test_a_day_without_rows_is_blocked_for_it() -> None:
+    judgement = judged(today().clear())
+
+    assert (judgement.verdict, judgement.culprits) == ("block", ())
+    assert judgement.reason == f"volume: it has no rows; each of the {LENGTH} partitions before it had some"
+
+
+def test_a_reason_names_each_family_and_column_once_and_counts_the_rest() -> None:
+    judgement = judged(today(pl.col("distance_km") + 2.0))
+
+    assert judgement.verdict == "retrain"
+    assert judgement.reason.count("distribution: distance_km") == 1
+    assert judgement.reason.endswith(" more")
+
+
 @pytest.mark.parametrize("fault", ["units", "no evening", "yesterday again"])
 def test_a_picture_is_drawn_of_each_verdict(fault: str) -> None:
     rows = BROKEN[fault][2]
