@@ -92,19 +92,20 @@ def test_status_shows_freshness_and_what_is_behind(perennial: Command, home: Hom
     assert "none yet" in said.output
 
 
-def test_what_history_blocks_or_finds_moved_is_said_with_the_way_out_until_it_is_acknowledged(
+def test_what_history_blocks_is_said_with_the_way_out_and_verdicts_that_rest_on_it_are_given_again(
     perennial: Command, home: Home
 ) -> None:
-    broken, moved, last = "2024-01-15", "2024-01-16", "2024-01-17"
+    broken, moved, cut, last = "2024-01-15", "2024-01-16", "2024-01-17", "2024-01-18"
     perennial("simulate", "--until", last)
     for day, change in ((broken, pl.col("distance_km") * 1.609), (moved, pl.col("distance_km") + 2.0)):
         pl.read_parquet(file_of(home, day)).with_columns(change).write_parquet(file_of(home, day))
+    pl.read_parquet(file_of(home, cut)).gather_every(3).write_parquet(file_of(home, cut))
 
     said = perennial("backfill", "delivery_eta", FIRST, last)
 
     assert said.code == 0, "the rows stand: it is training that does not read them"
-    assert "17 partitions ok, 0 blocked" in said.output
-    assert "1 partitions that no training reads" in said.output
+    assert "18 partitions ok, 0 blocked" in said.output
+    assert "2 partitions that no training reads" in said.output
     assert f"{broken}: summary blocks it: units: distance_km" in said.output
     assert f"if it is right: perennial acknowledge delivery_eta {broken} --why '...'\n" in said.output
     assert f"1 partitions that ask for retraining\n{moved}: " in said.output
@@ -112,32 +113,20 @@ def test_what_history_blocks_or_finds_moved_is_said_with_the_way_out_until_it_is
     found = perennial("acknowledge", "delivery_eta", broken, "--why", "miles now")
     assert found.code == 0, found.errors
     assert f"delivery_eta {broken}: trainings may read it; it was blocked for: units: distance_km" in found.output
-    again = perennial("backfill", "delivery_eta", FIRST, last)
-    assert "0 of 17 partitions to compute" in again.output
-    assert "verdicts are given again" not in again.output
-    assert "that no training reads" not in again.output
-    with open_instance(home, dict(os.environ)) as instance:
-        (run, *_) = instance.get_runs()
-    assert run.tags["perennial/reason"] == f"acknowledgement of {broken}"
+    assert last_run(home) == (f"acknowledgement of {broken}", {"summary"})
 
-
-def test_verdicts_that_rest_on_another_history_are_given_again_without_the_rest_of_the_graph(
-    perennial: Command, home: Home
-) -> None:
-    broken, last = "2024-01-15", "2024-01-17"
-    perennial("simulate", "--until", last)
-    miles = pl.read_parquet(file_of(home, broken)).with_columns(pl.col("distance_km") * 1.609)
-    miles.write_parquet(file_of(home, broken))
-    perennial("backfill", "delivery_eta", FIRST, last)
     tables, pipeline = open_tables(home), discover().named("delivery_eta")
-    acknowledge(tables, pipeline, broken, "miles now", actor="ann", at=datetime(2024, 2, 1, tzinfo=UTC))
-    assert "2024-01-16 .. 2024-01-17, 2 in all" in perennial("status", "delivery_eta").output
+    acknowledge(tables, pipeline, cut, "half a holiday", actor="ann", at=datetime(2024, 2, 1, tzinfo=UTC))
+    again = perennial("backfill", "delivery_eta", FIRST, last)
+    assert "0 of 18 partitions to compute" in again.output
+    assert "1 verdicts are given again" in again.output, "that of the day after the one that is acknowledged"
+    assert "that no training reads" not in again.output
+    assert last_run(home) == (f"backfill of {last} to {last}", {"summary"})
+    assert "all of 18 partitions are up to date" in perennial("status", "delivery_eta").output.replace("\n", " ")
 
-    said = perennial("backfill", "delivery_eta", FIRST, last)
 
-    assert "0 of 17 partitions to compute" in said.output
-    assert "2 verdicts are given again" in said.output
+def last_run(home: Home) -> tuple[str, set[str]]:
+    """Why the newest run was started, and what it made."""
     with open_instance(home, dict(os.environ)) as instance:
-        (run, *_) = instance.get_runs()
-        assert {key.path[-1] for key in run.asset_selection or ()} == {"summary"}
-    assert "all of 17 partitions are up to date" in perennial("status", "delivery_eta").output
+        (run, *_) = instance.get_runs(limit=1)
+    return run.tags["perennial/reason"], {key.path[-1] for key in run.asset_selection or ()}
