@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 import pytest
+from rich.console import Console
 
+from cli.status import show_outdated
 from perennial.graph.lineage import inputs_of
 from perennial.graph.records import PartitionRecord
 from perennial.ingestion.lateness import CHECK
@@ -91,6 +94,17 @@ def test_the_warning_becomes_an_alert_that_ends_with_the_arrival(watched: World)
     tick(watched, LATER, cursor)
     watched.tick(checks, seen)
     assert watched.operations.open_alerts("eta") == []
+
+
+def test_the_status_lists_what_is_overdue_first(watched: World) -> None:
+    console = Console(file=io.StringIO(), width=200)
+
+    show_outdated(watched.pipeline, watched.stores["tables"], console, now=LATE)
+
+    assert isinstance(console.file, io.StringIO)
+    (line,) = [line for line in console.file.getvalue().splitlines() if MISSING in line]
+    assert "is overdue since 2024-01-30 07:00 UTC" in line
+    assert "sensor eta_arrivals says what it sees" in line
 
 
 def test_a_pipeline_whose_source_has_ended_is_never_overdue(watched: World) -> None:
