@@ -132,7 +132,7 @@ def accepted_columns(
     """The declared columns of the accepted rows of `keys` in memory, or those of a large partition when asked for."""
     columns, revisions = pipeline.schema.names, revisions_of(accepted, keys)
     if is_large(accepted, keys):
-        return tables.scan(pipeline, "accepted", revisions, columns)
+        return tables.lakehouse.scan(pipeline.table("accepted"), partitions=revisions, columns=columns)
     return tables.read(pipeline, "accepted", revisions, columns).lazy()
 
 

@@ -122,10 +122,6 @@ class Tables:
         for part in self.lakehouse.parts(pipeline.table(name), slot, rows=PART_ROWS, columns=columns):
             yield _without_former(part.drop("revision", strict=False), pipeline)
 
-    def scan(self, pipeline: Pipeline, name: str, revisions: Mapping[str, int], columns: Sequence[str]) -> pl.LazyFrame:
-        """The `columns` of revisions of a data table's partitions, each to be read when it is asked for."""
-        return self.lakehouse.scan(pipeline.table(name), partitions=revisions, columns=columns)
-
     def block(self, pipeline: Pipeline, name: str, key: str, outcome: Outcome, *, at: datetime) -> None:
         """Record that `key` could not be renewed.
 
