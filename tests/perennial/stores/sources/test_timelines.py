@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 import pytest
+import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -163,26 +163,40 @@ def test_one_file_of_all_readings_touches_only_the_days_whose_readings_changed(t
     assert station.land("2024-01-04", noon("2024-01-04")).frame["celsius"].to_list() == [None], "no row, no error"
 
 
-def test_readings_of_a_database_are_read_by_their_time_and_a_change_is_seen(tmp_path: Path) -> None:
-    path = tmp_path / "readings.db"
-    in_database = replace(
-        WEATHER,
-        source=Sql("readings", url=f"sqlite:///{path}", changed="published_at"),
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the address of a database without a table of readings."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'readings.db'}"
+    url = str(request.getfixturevalue("postgres_url")).replace("postgresql://", "postgresql+psycopg://")
+    run(url, "DROP TABLE IF EXISTS readings")
+    return url
+
+
+def run(url: str, *statements: str) -> None:
+    with sa.create_engine(url, poolclass=sa.NullPool).begin() as connection:
+        for statement in statements:
+            connection.execute(sa.text(statement))
+
+
+def test_readings_of_a_database_are_read_by_their_time_and_a_change_is_seen(database: str, tmp_path: Path) -> None:
+    typed = database.startswith("postgresql")
+    timeline = replace(WEATHER, source=Sql("readings", url=database, changed="published_at"))
+    timeline = replace(timeline, event_time="measured_at", known_at="published_at") if typed else timeline
+    station = Station(tmp_path, replace(PIPELINE, timelines=[timeline]))
+    kind, told = "timestamptz" if typed else "text", "INSERT INTO readings VALUES ('a', '{}', '{}', {})"
+    run(
+        database,
+        f"CREATE TABLE readings (station text, measured_at {kind}, published_at {kind}, celsius real)",
+        told.format("2024-01-01 22:00", "2024-01-01 23:00", 5.0),
+        told.format("2024-01-02 12:00", "2024-01-02 12:00", 7.0),
     )
-    station = Station(tmp_path, replace(PIPELINE, timelines=[in_database]))
-    with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE readings (station TEXT, measured_at TEXT, published_at TEXT, celsius REAL)")
-        rows = [("a", "2024-01-01 22:00", "2024-01-01 23:00", 5.0), ("a", "2024-01-02 12:00", "2024-01-02 12:00", 7.0)]
-        connection.executemany("INSERT INTO readings VALUES (?, ?, ?, ?)", rows)
-    connection.close()
     before = station.look(FIRST, SECOND, THIRD)
 
     assert station.land(SECOND, noon(SECOND, 1), noon(SECOND)).frame["celsius"].to_list() == [5.0, 7.0]
     assert station.join(SECOND, noon(SECOND)).readings == {"weather": before[SECOND]}
 
-    with sqlite3.connect(path) as connection:
-        connection.execute("INSERT INTO readings VALUES ('a', '2024-01-02 12:00', '2024-01-02 13:00', 8.0)")
-    connection.close()
+    run(database, told.format("2024-01-02 12:00", "2024-01-02 13:00", 8.0))
     after = station.look(FIRST, SECOND, THIRD)
     assert [day for day in before if before[day] != after[day]] == [SECOND, THIRD]
     assert station.land(SECOND, noon(SECOND), noon(SECOND, 14)).frame["celsius"].to_list() == [7.0, 8.0]
