@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.ingestion.arrivals import MOST_PARTITIONS, find_arrived
+from perennial.ingestion.arrivals import MOST_PARTITIONS, find_arrived, with_readings
 from perennial.time import Daily
 
 CALENDAR = Daily(start="2024-01-01", event_time="at", timezone="Europe/Berlin")
@@ -47,3 +47,26 @@ def test_a_file_that_changes_again_has_another_key() -> None:
     assert first.key != second.key
     assert first.reason == "1 new in the source: 2024-01-01"
     assert second.reason == "1 changed in the source: 2024-01-01"
+
+
+SEEN = st.dictionaries(st.sampled_from("ab"), st.sampled_from(["", "1", "2"]))
+
+
+@given(SEEN, SEEN)
+def test_readings_are_a_change_when_they_are_there_and_not_what_they_were(
+    was: dict[str, str], now: dict[str, str]
+) -> None:
+    landed = {"2024-01-01": {"readings": was}}
+
+    before = with_readings({"2024-01-01": "file"}, landed, {})
+    after = with_readings({"2024-01-01": "file"}, landed, {"2024-01-01": now})
+
+    changed = any(now.get(name) and now[name] != read for name, read in was.items())
+    assert (after != before) == changed
+
+
+def test_a_partition_that_never_landed_is_told_apart_by_the_readings_of_now() -> None:
+    one, other = (with_readings({"2024-01-01": "file"}, {}, {"2024-01-01": {"a": seen}}) for seen in "12")
+
+    assert one != other
+    assert with_readings({"2024-01-01": "file"}, {}, {}) == {"2024-01-01": "file"}

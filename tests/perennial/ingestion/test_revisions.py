@@ -180,6 +180,34 @@ def test_the_newest_content_under_another_schema_is_that_revision_made_again() -
     assert place == Place(number=2, base=1, arrived=second.known_at or END, fresh=False)
 
 
+def test_a_timeline_that_is_declared_since_makes_the_revision_again_and_other_readings_the_next() -> None:
+    first = record(Revision(number=1, frame=pl.DataFrame(), known_at=END), "file")
+    joined = replace(first, inputs={"source": "file", "timeline weather": "read"})
+    later = END + timedelta(days=9)
+
+    again = place_of({1: first}, {"source": "file", "timeline weather": "read"}, accepted={1}, arrived=later)
+    other = place_of({1: joined}, {"source": "file", "timeline weather": "corrected"}, accepted={1}, arrived=later)
+
+    assert again == Place(number=1, base=None, arrived=END, fresh=False)
+    assert other == Place(number=2, base=1, arrived=later)
+
+
+def test_equal_rows_of_other_bytes_are_their_base_again_with_the_columns_declared_since() -> None:
+    base = delivered([(1, 1.0), (2, 2.0)]).frame
+    noted = replace(
+        SHOP, schema=Schema({**SHOP.schema.columns, "note": Column("string", source=col("sale").cast(str))})
+    )
+    later = END + timedelta(days=9)
+
+    revision = revise(
+        noted, delivered([(2, 2.0), (1, 1.0)], pipeline=noted), Place(number=2, base=1, arrived=later), base
+    )
+
+    assert (revision.number, revision.changed, revision.removed) == (1, 0, 0)
+    assert revision.frame.select("sale", "note").rows() == [(2, "2"), (1, "1")]
+    assert revision.frame["known_at"].unique().to_list() == [END]
+
+
 def test_a_change_that_comes_too_late_is_quarantined_and_what_it_would_replace_stays() -> None:
     shop = replace(SHOP, late=Late(accept_for=days(1)))
     stands = deliver_all([[(1, 1.0), (2, 2.0)], [(1, 1.5), (2, 2.0), (3, 3.0)], [(1, 9.0), (2, 2.0)]], shop)
