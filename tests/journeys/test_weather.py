@@ -20,6 +20,8 @@ from tests.assets.house import House, open_house, simulate_days
 from world.city import City
 from world.weather import draw_weather
 
+pytestmark = pytest.mark.timeout(600)
+
 DAYS = [f"2024-01-0{day}" for day in range(1, 7)]
 FIRST, CORRECTED, NEXT, LAST = DAYS[0], DAYS[2], DAYS[3], DAYS[5]
 NOON = datetime(2024, 1, 7, 12, tzinfo=UTC)
