@@ -102,8 +102,8 @@ def _land(
             ready[key] = (land(run.pipeline, arrival), arrival.fetched_at)
         except (SourceError, SchemaSkew) as error:
             run.block(key, str(error))
-            if isinstance(error, SourceUnreachable) and Deliveries.of(tables, run.pipeline).has_landed(key):
-                continue  # what stands, though it landed only now, is all that is known of the content
+            if isinstance(error, SourceUnreachable) and _has_landed(run, tables, before, key):
+                continue  # what stands is all that is known of the content
             if signature is None and isinstance(error, SourceError):
                 signature = error.signature
             now = clock.now()
@@ -115,6 +115,11 @@ def _land(
             }
             _block(run.pipeline, key, error, seen, tables, at=now)
     return ready
+
+
+def _has_landed(run: RangeRun, tables: Tables, before: Deliveries, key: str) -> bool:
+    """Whether rows of `key` stand, though another run may have landed them since this one began."""
+    return before.has_landed(key) or Deliveries.of(tables, run.pipeline).has_landed(key)
 
 
 def _block(
