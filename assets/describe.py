@@ -13,6 +13,8 @@ from perennial.schema import Column, Schema
 
 MAX_ROWS = 50
 """Rows of a table in the UI; Dagster's pages grow slow beyond."""
+MAX_TEXT = 1_000
+"""Characters of a text in one; a value may have a million."""
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
@@ -104,4 +106,6 @@ def _cell(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
-    return str(value).replace("|", "\\|").replace("\n", " ")
+    text = str(value)
+    cut = text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}… ({len(text):,} characters)"
+    return cut.replace("|", "\\|").replace("\n", " ")
