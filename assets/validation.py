@@ -130,7 +130,10 @@ def _worth_a_page(verdicts: Mapping[str, PartitionVerdict], keys: Sequence[str])
 def _pages(home: Home, pipeline: Pipeline, split: Split, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
     """A link to Great Expectations' own page about each of `keys`."""
     folder = home.reports / pipeline.name / "expectations"
-    pages = {key: data_docs(split, key, pipeline.judged, pipeline.time, folder=folder / key) for key in keys}
+    pages = {
+        key: data_docs(split, key, pipeline.judged, pipeline.time, schema=pipeline.schema, folder=folder / key)
+        for key in keys
+    }
     keep_newest(folder, PAGES)
     return {
         key: {"data docs": dg.MetadataValue.url(report_address(home, page))}

@@ -25,6 +25,8 @@ POLARS_TYPES: dict[Kind, pl.DataType] = {
     "datetime": pl.Datetime("us"),
 }
 """Lake type of each declared kind; a datetime is wall-clock time in the pipeline's timezone."""
+HIDDEN = "hidden"
+"""What a person reads in place of personal data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def cast_partition(frame: pl.DataFrame, schema: Schema, *, where: str, is_text: 
         wanted = POLARS_TYPES[column.kind]
         if raw.dtype != wanted:
             notes.append(f"{name}: {_type_name(raw.dtype)} to {_type_name(wanted)}")
-        series.append(_cast_column(raw, wanted, column=name, where=where).alias(name))
+        series.append(_cast_column(raw, column, name=name, where=where).alias(name))
     return Cast(frame=pl.DataFrame(series), notes=tuple(notes))
 
 
@@ -113,9 +115,7 @@ def declared_column(frame: pl.DataFrame, schema: Schema, name: str, *, where: st
         raise _missing(missing, frame, where=where)
     frame = frame.select(needed)
     typed = _typed(frame, schema, where=where) if is_text else frame
-    return _cast_column(
-        _raw(typed, name, column, where=where), POLARS_TYPES[column.kind], column=name, where=where
-    ).alias(name)
+    return _cast_column(_raw(typed, name, column, where=where), column, name=name, where=where).alias(name)
 
 
 def source_columns(name: str, column: Column) -> list[str]:
@@ -135,10 +135,10 @@ def _raw(frame: pl.DataFrame, name: str, column: Column, *, where: str) -> pl.Se
         raise SchemaSkew(
             f"column {name!r} cannot be computed",
             where=where,
-            found=str(error).splitlines()[0],
+            found=HIDDEN if column.pii else str(error).splitlines()[0],
             expected=str(column.source),
             hint="look at the source's values, or mend Column(source=...)",
-        ) from error
+        ) from (None if column.pii else error)
 
 
 def _typed(frame: pl.DataFrame, schema: Schema, *, where: str) -> pl.DataFrame:
@@ -153,17 +153,17 @@ def _typed(frame: pl.DataFrame, schema: Schema, *, where: str) -> pl.DataFrame:
             raise SchemaSkew(
                 f"column {name!r} is text",
                 where=where,
-                found=_example(raw),
+                found=_example(raw, column),
                 expected="a time",
                 hint=f'declare its format in place of its name: col("{source}").str.to_datetime("%Y-%m-%d")',
             )
-        found.append(_read_text(raw, column.kind, column=name, where=where) if raw.dtype == pl.String else raw)
+        found.append(_read_text(raw, column, name=name, where=where) if raw.dtype == pl.String else raw)
     return frame.with_columns(found)
 
 
-def _read_text(raw: pl.Series, kind: Kind, *, column: str, where: str) -> pl.Series:
+def _read_text(raw: pl.Series, column: Column, *, name: str, where: str) -> pl.Series:
     """A text column as numbers or truth values; SchemaSkew where one is none."""
-    text = raw.str.strip_chars()
+    text, kind = raw.str.strip_chars(), column.kind
     if kind == "bool":
         words = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
         read = text.str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
@@ -174,9 +174,8 @@ def _read_text(raw: pl.Series, kind: Kind, *, column: str, where: str) -> pl.Ser
             read = whole
     lost = raw.is_not_null() & read.is_null()
     if lost.any():
-        row = lost.arg_true()[0]
         raise SchemaSkew(
-            f"column {column!r} holds {_short(raw[row])} (row {row}) and {int(lost.sum()) - 1} more that do not fit",
+            _misfit(name, raw, lost, column),
             where=where,
             found="text",
             expected=kind,
@@ -215,16 +214,17 @@ def _missing(missing: list[str], frame: pl.DataFrame, *, where: str) -> SchemaSk
     )
 
 
-def _cast_column(raw: pl.Series, wanted: pl.DataType, *, column: str, where: str) -> pl.Series:
+def _cast_column(raw: pl.Series, column: Column, *, name: str, where: str) -> pl.Series:
+    wanted = POLARS_TYPES[column.kind]
     if raw.dtype == wanted:
         return raw
     if raw.dtype == pl.Null:
         return raw.cast(wanted)
     if not _comparable(raw.dtype, wanted):
         raise SchemaSkew(
-            f"column {column!r} has another type",
+            f"column {name!r} has another type",
             where=where,
-            found=f"{_type_name(raw.dtype)} such as {_example(raw)}",
+            found=f"{_type_name(raw.dtype)} such as {_example(raw, column)}",
             expected=_type_name(wanted),
             hint="declare the type that the source has, or mend the source",
         )
@@ -232,9 +232,8 @@ def _cast_column(raw: pl.Series, wanted: pl.DataType, *, column: str, where: str
     lost = raw.is_not_null() & (cast.is_null() | (cast.cast(raw.dtype, strict=False) != raw))
     lost = lost & ~_both_nan(raw, cast)
     if lost.any():
-        row = lost.arg_true()[0]
         raise SchemaSkew(
-            f"column {column!r} holds {_short(raw[row])} (row {row}) and {int(lost.sum()) - 1} more that do not fit",
+            _misfit(name, raw, lost, column),
             where=where,
             found=_type_name(raw.dtype),
             expected=_type_name(wanted),
@@ -257,13 +256,21 @@ def _comparable(found: pl.DataType, wanted: pl.DataType) -> bool:
     return numeric or timelike or text or (found == pl.Date and isinstance(wanted, pl.Datetime))
 
 
-def _example(raw: pl.Series) -> str:
+def _misfit(name: str, raw: pl.Series, lost: pl.Series, column: Column) -> str:
+    """What a column holds that is `lost` by its cast."""
+    row, more = lost.arg_true()[0], int(lost.sum()) - 1
+    return f"column {name!r} holds {_short(raw[row], column)} (row {row}) and {more} more that do not fit"
+
+
+def _example(raw: pl.Series, column: Column) -> str:
     values = raw.drop_nulls()
-    return _short(values[0]) if len(values) else "null"
+    return _short(values[0], column) if len(values) else "null"
 
 
-def _short(value: object) -> str:
-    """`value` for a message: a text may be a megabyte long."""
+def _short(value: object, column: Column) -> str:
+    """`value` for a message: a text may be a megabyte long, and personal data is nobody's."""
+    if column.pii:
+        return HIDDEN
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}... ({len(text):,} characters)"
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from perennial.schema import Schema
 from perennial.time import Calendar
 from perennial.validation.expectations import Expectation
 from perennial.validation.suites import (
@@ -27,6 +28,11 @@ from perennial.validation.suites import (
 )
 from perennial.validation.verdicts import Split
 
+COUNTS = (
+    *("element_count", "missing_count", "missing_percent", "unexpected_count", "unexpected_percent"),
+    *("unexpected_percent_total", "unexpected_percent_nonmissing"),
+)
+"""Of what was found in personal data; everything else holds values of it, or may in a later version."""
 SUMMARY = {"result_format": "SUMMARY"}
 ELSEWHERE = re.compile(
     r"<script.*?</script>|<link[^>]*>|<img[^>]*>|<footer>.*?</footer>|<title>.*?</title>|url\('http[^']*'\)"
@@ -47,11 +53,18 @@ th, td { border-top: 1px solid #ddd; padding: .25rem .8rem .25rem 0; vertical-al
 
 
 def data_docs(
-    split: Split, partition: str, expectations: Sequence[Expectation], calendar: Calendar, *, folder: Path
+    split: Split,
+    partition: str,
+    expectations: Sequence[Expectation],
+    calendar: Calendar,
+    *,
+    schema: Schema,
+    folder: Path,
 ) -> Path:
     """Validate one partition of `split` again and write the page `{folder}/{partition}.html`.
 
-    It shows row expectations on the landed rows and partition expectations on the accepted ones.
+    It shows row expectations on the landed rows and partition expectations on the accepted ones; of a column
+    that `schema` tags as personal data only how many rows fail.
     """
     accepted, quarantined = (
         part.filter(pl.col("partition") == partition) for part in (split.accepted, split.quarantined)
@@ -70,6 +83,7 @@ def data_docs(
             (accepted, [unique_claim(e) for e in expectations if e.kind == "unique"]),
             (measures(accepted, counts, whole), [claim for e in whole for claim in measure_claims(e)]),
         ],
+        personal={name for name, column in schema.columns.items() if column.pii},
     )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{partition}.html"
@@ -77,14 +91,25 @@ def data_docs(
     return path
 
 
-def _page(partition: str, parts: Sequence[tuple[pl.DataFrame, Sequence[Claim]]]) -> str:
+def _page(partition: str, parts: Sequence[tuple[pl.DataFrame, Sequence[Claim]]], *, personal: set[str]) -> str:
     """HTML of the results of all parts, as one validation."""
-    results = [result for frame, claims in parts if claims for result in validate(frame, claims, SUMMARY).results]
+    results = [
+        _hide_values(result) if personal.intersection(claim.declared.columns) else result
+        for frame, claims in parts
+        if claims
+        for claim, result in zip(claims, validate(frame, claims, SUMMARY).results, strict=True)
+    ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its templates use deprecated names
         html = _render(partition, results)
     title = f"<title>{partition}: expectations</title>{STYLE}"
     return ELSEWHERE.sub("", html).replace("</head>", f"{title}</head>", 1)
+
+
+def _hide_values(result: Any) -> Any:
+    """The same result, with nothing of it but how many rows fail."""
+    result.result = {name: result.result[name] for name in COUNTS if name in result.result}
+    return result
 
 
 def _render(partition: str, results: Sequence[Any]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from perennial.schema import Schema
+from perennial.schema import HIDDEN, Schema
 from perennial.validation.verdicts import ExpectationResult, PartitionVerdict
 
 LONGEST = 60
@@ -87,7 +87,7 @@ def _such_as(result: ExpectationResult, schema: Schema) -> str:
 def _value(name: str, value: Any, schema: Schema) -> str:
     column = schema.columns.get(name)
     if column is not None and column.pii:
-        return "hidden"
+        return HIDDEN
     text = "null" if value is None else f"{value:.6g}" if isinstance(value, float) else f"{value}"
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text):,} characters)"
 

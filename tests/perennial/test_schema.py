@@ -1,6 +1,8 @@
 """Schema: a cast that loses nothing is made and noted; anything else stops the partition."""
 
 import math
+import traceback
+from dataclasses import replace
 from datetime import datetime
 
 import polars as pl
@@ -49,6 +51,28 @@ def test_stops_what_does_not_fit_and_says_where(rows: pl.DataFrame, words: list[
 
     for word in ["taxi 2023-02", *words]:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "column", "is_text"),
+    [
+        (pl.DataFrame({"phone": ["0171 555"]}), Column("int64"), False),
+        (pl.DataFrame({"phone": ["0171 555"]}), Column("int64"), True),
+        (pl.DataFrame({"phone": ["0171 555"]}), Column("datetime"), True),
+        (pl.DataFrame({"phone": [171555.5]}), Column("int64"), False),
+        (pl.DataFrame({"phone": ["0171 555"]}), Column("int64", source=pl.col("phone").cast(pl.Int64)), False),
+    ],
+)
+def test_no_message_tells_a_value_of_personal_data(rows: pl.DataFrame, column: Column, is_text: bool) -> None:
+    def told(column: Column) -> str:
+        with pytest.raises(SchemaSkew) as caught:
+            cast_partition(rows, Schema({"phone": column}), where="calls 2024-01", is_text=is_text)
+        return "".join(traceback.format_exception(caught.value))
+
+    assert "171" in told(column)
+    hidden = told(replace(column, pii=True))
+    assert "171" not in hidden
+    assert "hidden" in hidden
 
 
 def test_drops_and_notes_additional_columns_where_that_is_declared() -> None:
