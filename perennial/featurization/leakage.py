@@ -53,6 +53,8 @@ class LeakageReport:
     """Sampled rows that were judged."""
     deliveries: int
     """Partitions that were delivered again since; without any, only powers can catch a feature."""
+    one_outcome: bool = False
+    """Whether no power can be measured, since all sampled rows have the same outcome."""
 
     @property
     def leaks(self) -> tuple[Suspicion, ...]:
@@ -68,6 +70,8 @@ class LeakageReport:
     def reason(self) -> str | None:
         """Why nobody may learn from these features, or None."""
         found = [f"feature {each.name!r} {' and '.join(each.caught)}" for each in self.leaks]
+        if self.one_outcome:
+            return "; ".join([*found, f"all {self.rows:,} sampled rows have one outcome: the audit cannot judge them"])
         found += [f"the audit misses its canary {name!r} and proves nothing" for name in self.missed]
         return "; ".join(found) or None
 
@@ -93,6 +97,7 @@ def audit(pipeline: Pipeline, rows: pl.DataFrame, *, first: pl.DataFrame, delive
         canaries=judged(canaries, their_first),
         rows=rows.height,
         deliveries=deliveries,
+        one_outcome=rows["label"].n_unique() == 1,
     )
 
 
@@ -228,9 +233,19 @@ def _canaries(
 
 
 def _with_noise(label: pl.Series, *, share: float, seed: int) -> pl.Series:
-    """`label` with a `share` of its values drawn from other rows."""
+    """`label` with a `share` of its values wrong: of two classes the same share of each, else drawn from other rows.
+
+    A share of all rows alike could spoil most of a rare class by chance, and leave a canary that no longer leaks.
+    """
     chance = random.Random(seed)  # noqa: S311 - noise, no secret
     values = label.to_list()
+    if label.n_unique() == 2:
+        first, second = sorted(set(values))
+        for own, other in ((first, second), (second, first)):
+            members = (label == own).arg_true().to_list()
+            for row in chance.sample(members, int(share * len(members))):
+                values[row] = other
+        return pl.Series(values, dtype=label.dtype)
     drawn = chance.sample(range(len(values)), int(share * len(values)))
     for row in drawn:
         values[row] = label[chance.randrange(len(values))]

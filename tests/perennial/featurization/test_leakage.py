@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial import BaseRate, BinaryClassification, LeakageAudit, Linear, col
@@ -165,6 +166,23 @@ def test_few_rows_are_judged_without_the_canary_that_needs_many() -> None:
 
     assert report.missed == ()
     assert len(report.canaries) == 4
+
+
+@given(positives=st.integers(1, 40), seed=st.integers(0, 10_000))
+@settings(max_examples=25)
+def test_a_rare_outcome_leaves_every_canary_to_be_caught_whatever_the_seed(positives: int, seed: int) -> None:
+    chosen = set(random.Random(seed).sample(range(1_000), positives))
+    label = pl.Series([float(row in chosen) for row in range(ROWS)])
+
+    report = judge(replace(LATE, seed=seed), rows(label).head(1_000))
+
+    assert report.missed == ()
+
+
+def test_rows_of_one_outcome_cannot_be_judged_and_the_reason_says_so() -> None:
+    report = judge(LATE, rows(pl.Series([0.0] * ROWS)).head(500))
+
+    assert report.reason == "all 500 sampled rows have one outcome: the audit cannot judge them"
 
 
 @given(
