@@ -1,7 +1,6 @@
 """Validation: which landed rows are accepted, which are quarantined and why, and how the accepted look."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -17,7 +16,7 @@ from perennial.stores.lake.large import Large, accepted_columns, is_large
 from perennial.stores.lake.tables import Tables, derived, revisions_of
 from perennial.stores.reports import keep_newest, report_address
 from perennial.validation.data_docs import data_docs
-from perennial.validation.profiling import histogram_picture, profile_partitions
+from perennial.validation.profiling import histogram_picture, profile_partitions, summary_row
 from perennial.validation.telling import failing_rows
 from perennial.validation.verdicts import ExpectationResult, PartitionVerdict, Split, judge_partitions, split_rows
 
@@ -102,22 +101,13 @@ def build_profile(pipeline: Pipeline) -> dg.AssetsDefinition:
             parts = profiles.partition_by("partition", as_dict=True)
             for key in keys:
                 part = parts[(key,)]
-                shown = {"profile": table(map(_summary, part.iter_rows(named=True)))}
+                shown = {"profile": table(map(summary_row, part.iter_rows(named=True)))}
                 if key in drawn:
                     shown["histograms"] = picture(histogram_picture(part), f"histograms of {key}")
                 run.written(key, row_counts(accepted[key].rows) | shown)
         yield from run.finish()
 
     return profile
-
-
-def _summary(profile: Mapping[str, Any]) -> dict[str, Any]:
-    """The profile of one column for a table; a datetime's numbers are seconds since 1970 on its own clock."""
-    shown = {name: profile[name] for name in ("column", "kind", "unit", "count", "nulls", "distinct")}
-    numbers = {name: profile[name] for name in ("min", "p50", "mean", "max")}
-    if profile["kind"] == "datetime":
-        numbers = {name: s if s is None else datetime.fromtimestamp(s, UTC) for name, s in numbers.items()}
-    return shown | numbers
 
 
 def _worth_a_page(verdicts: Mapping[str, PartitionVerdict], keys: Sequence[str]) -> list[str]:

@@ -27,7 +27,9 @@ UNPROFILED = ("partition", "event_time", "known_at", "reason", "revision")
 DIGITS = 9
 """Significant digits of sums, which depend on the order of their terms beyond that: a profile repeats exactly."""
 QUANTILES = {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
-PANELS = 12
+TOLD = 3
+"""Most frequent values in the table of a partition."""
+PANELS = 24
 """Columns drawn in one picture."""
 BAR, FAINT, INK = "#4c78a8", "#b8bec6", "#33373d"
 
@@ -55,6 +57,17 @@ def profile_partitions(accepted: pl.DataFrame | pl.LazyFrame, schema: Schema | N
         values = partitions.ordered(partitions.read(*(_value(name, types[name]).alias(name) for name in few)))
         profiles += values.collect(*(_profile(values, name, types[name], schema) for name in few))
     return pl.concat(profiles).sort("partition", pl.col("column").cast(pl.Enum(names)))
+
+
+def summary_row(profile: Mapping[str, Any]) -> dict[str, Any]:
+    """What a person reads of one row of a profile; a datetime's numbers as the times that they are."""
+    shown = {name: profile[name] for name in ("column", "kind", "unit", "count", "nulls", "distinct")}
+    numbers = {name: profile[name] for name in ("min", "p05", "p50", "mean", "p95", "max")}
+    if profile["kind"] == "datetime":
+        numbers = {name: s if s is None else datetime.fromtimestamp(s, UTC) for name, s in numbers.items()}
+    known = profile["count"] - profile["nulls"]
+    frequent = [f"{_short(item['value'], 20)} {_percent(item['count'] / known)}" for item in profile["top"] or ()]
+    return shown | numbers | {"most frequent": ", ".join(frequent[:TOLD])}
 
 
 def histogram_picture(profile: pl.DataFrame) -> bytes:
