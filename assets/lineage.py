@@ -4,13 +4,17 @@ The step that writes a table evaluates its check last; between runs the sensor `
 """
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 import dagster as dg
 
 from assets.describe import table
 from perennial.declaration import Pipeline
-from perennial.graph.outdated import CHECK, derived_tables, outdated_in, told
+from perennial.graph.online import ONLINE, behind, renewed_assets
+from perennial.graph.outdated import CHECK, told
 from perennial.stores.lake.tables import Tables
+
+CLAIMS = {ONLINE: "What was brought online last are the newest aggregates that the lake knows."}
 
 
 def lineage_checks(pipeline: Pipeline, names: Iterable[str]) -> list[dg.AssetCheckSpec]:
@@ -19,23 +23,27 @@ def lineage_checks(pipeline: Pipeline, names: Iterable[str]) -> list[dg.AssetChe
         dg.AssetCheckSpec(
             CHECK,
             asset=[pipeline.name, name],
-            description=f"Every partition of {name} follows from its parents and from the declaration of now.",
+            description=CLAIMS.get(
+                name, f"Every partition of {name} follows from its parents and from the declaration of now."
+            ),
         )
         for name in names
-        if name in derived_tables(pipeline)
+        if name in renewed_assets(pipeline)
     ]
 
 
-def evaluate_lineage(pipeline: Pipeline, tables: Tables, names: Iterable[str]) -> Iterator[dg.AssetCheckEvaluation]:
-    """What the check finds now in each of the tables `names`."""
+def evaluate_lineage(
+    pipeline: Pipeline, tables: Tables, names: Iterable[str], *, at: datetime
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """What the check finds `at` this moment in each of the assets `names`."""
     standing = tables.standing(pipeline)
-    for name in set(names) & set(derived_tables(pipeline)):
-        behind = outdated_in(standing, name)
+    for name in set(names) & set(renewed_assets(pipeline)):
+        late = behind(standing, name, at)
         yield dg.AssetCheckEvaluation(
             asset_key=dg.AssetKey([pipeline.name, name]),
             check_name=CHECK,
-            passed=not behind,
+            passed=not late,
             severity=dg.AssetCheckSeverity.WARN,
-            description=told(behind, len(standing.history("landed"))),
-            metadata={"partitions": table({"partition": key, "why": why} for key, why in behind.items())},
+            description=told(late, len(standing.history("landed"))),
+            metadata={"partitions": table({"partition": key, "why": why} for key, why in late.items())},
         )

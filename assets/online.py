@@ -9,13 +9,12 @@ from assets.describe import instant, table
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
 from perennial.featurization.views import feature_views
+from perennial.graph.online import ONLINE as NAME
 from perennial.stores.clock import Clock
 from perennial.stores.lake.aggregates import read_states
 from perennial.stores.lake.tables import Tables
 from perennial.stores.online.feature_store import FeatureStore, Materialized
 from perennial.stores.online.materialization import materialize_newest
-
-NAME = "online_features"
 
 
 def build_online_features(pipeline: Pipeline) -> dg.AssetsDefinition:

@@ -25,6 +25,7 @@ from perennial.graph.outdated import CHECK as LINEAGE
 from perennial.graph.records import PartitionRecord
 from perennial.stores.lake.tables import Tables
 from perennial.time import Calendar
+from resources.blocked import blocked_line
 
 MAX_PARTITIONS = 64
 MAX_ROWS = 500_000
@@ -201,7 +202,7 @@ class RangeRun:
             self.context.log.warning(f"{self.pipeline.name} {key}: an earlier revision is blocked: {reason}")
             return
         self.blocked[key] = reason
-        self.context.log.error(f"{self.pipeline.name} {key}: {self.names[0]} is blocked: {reason}")
+        self.context.log.error(blocked_line(self.pipeline.name, key, self.names[0], reason))
         self._evaluate(key, passed=False, metadata={"reason": reason, **(check_metadata or {})}, found=reason)
 
     def warn_unless(
@@ -259,7 +260,8 @@ class RangeRun:
         """Write down whether what the step has made is up to date in every partition, not only in those of this run."""
         made = [key.path[-1] for key in self.context.selected_asset_keys]
         if any(spec.name == LINEAGE for spec in self.context.assets_def.check_specs):
-            for evaluation in evaluate_lineage(self.pipeline, self.context.resources.tables, made):
+            stores = self.context.resources
+            for evaluation in evaluate_lineage(self.pipeline, stores.tables, made, at=stores.clock.now()):
                 self.context.log_event(evaluation)
 
     def _blocked_in_this_run(self) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cli.session import Session
     from perennial.declaration import Pipeline
     from perennial.graph.lineage import Standing
+    from perennial.graph.renewal import Renewing
     from perennial.stores.lake.tables import Tables
     from perennial.validation.requeue import Change, Judged
     from resources.runs import RunResult
@@ -25,8 +26,9 @@ def requeue(
     pipeline: Annotated[str, typer.Argument(help="Name of the pipeline.")],
     partition: Annotated[str, typer.Argument(help="Partition to judge again, such as 2024-01-01 or 2023-01.")],
 ) -> None:
-    """Judge a landed partition again under the rules of now, and renew what is made from it.
+    """Judge a landed partition again under the rules of now, and renew what is made from it and what it reads.
 
+    Of the partitions that its aggregates look back on, those that are out of date are judged again first.
     The file is not read again. Running it twice changes nothing; one that was killed goes on.
     Exit code 1 when the partition is blocked afterwards.
     """
@@ -43,7 +45,9 @@ def requeue_partition(session: Session, pipeline: Pipeline, key: str, *, console
     """Judge partition `key` again, show what changed, and return why it is blocked, if it is."""
     from rich.text import Text
 
+    from cli.session import actor
     from perennial.graph.ranges import keys_between
+    from perennial.stores.clock import Clock
     from perennial.validation.requeue import compare
     from resources.stores import open_tables
 
@@ -52,7 +56,8 @@ def requeue_partition(session: Session, pipeline: Pipeline, key: str, *, console
     before = _look(tables, pipeline)
     _check_landed(before, key)
     held = _rows(tables, pipeline, key)
-    result = _run(session, pipeline, key, before)
+    at = Clock().now()
+    results = [_run(session, pipeline, key, one) for one in _runs(before, key, at)]
 
     after = _look(tables, pipeline)
     change = compare(held, _rows(tables, pipeline, key), columns=pipeline.schema.names)
@@ -60,11 +65,12 @@ def requeue_partition(session: Session, pipeline: Pipeline, key: str, *, console
     console.print(f"{pipeline.name} {key}: {change.line}")
     _show_rules(console, change)
     console.print(f"renewed: {', '.join(renewed) or 'nothing; all of it follows from these rows and rules already'}")
-    for line in _now_out_of_date(tables, after, key):
+    for line in _now_out_of_date(tables, after, key, at):
         console.print(Text(line, style="yellow"), soft_wrap=True)
     if renewed or change.accepted_again or change.quarantined_now:
-        details = {"renewed": renewed, "run_id": result.run_id if result else None}
-        _record(tables, pipeline, key, f"judged again: {change.line}", details)
+        details = {"renewed": renewed, "run_id": results[-1].run_id if results else None}
+        said = f"judged again: {change.line}"
+        tables.operations.append_decision(pipeline.name, KIND, key, said, details, at=at, actor=actor())
     problem = _problem(after, key)
     if problem:
         console.print(Text(f"{key} is still not to be read: {problem}", style="red"), soft_wrap=True)
@@ -74,9 +80,10 @@ def requeue_partition(session: Session, pipeline: Pipeline, key: str, *, console
 def _look(tables: Tables, pipeline: Pipeline) -> Standing:
     """What stands at this moment, all of it looked up now."""
     from perennial.graph.lineage import steps_of
+    from perennial.graph.online import ONLINE
 
     standing = tables.standing(pipeline)
-    for name in steps_of(pipeline):
+    for name in (*steps_of(pipeline), ONLINE):
         standing.history(name)
     return standing
 
@@ -104,23 +111,31 @@ def _rows(tables: Tables, pipeline: Pipeline, key: str) -> Judged:
     return Judged(accepted=accepted, quarantined=quarantined)
 
 
-def _run(session: Session, pipeline: Pipeline, key: str, standing: Standing) -> RunResult | None:
-    """Run what is made from `landed`, unless all of it stands or is blocked by the rules of now."""
+def _runs(standing: Standing, key: str, at: datetime) -> list[Renewing]:
+    """What is to be run: nothing where all stands or is blocked by the rules of now, and the newest is online."""
+    from perennial.graph.online import ONLINE, problem_online
+    from perennial.graph.outdated import derived_tables
+    from perennial.graph.renewal import Renewing, renewal
+
+    if any(_is_behind(standing, name, key) for name in derived_tables(standing.pipeline)):
+        return renewal(standing, key)
+    return [Renewing(names=(ONLINE,), range=(key, key))] if problem_online(standing, at) else []
+
+
+def _run(session: Session, pipeline: Pipeline, key: str, renewing: Renewing) -> RunResult:
+    """Run it; partitions that are blocked are no failure."""
     import dagster as dg
 
     from cli.session import actor
     from perennial.errors import PerennialError
-    from perennial.graph.outdated import derived_tables
     from resources.runs import run_assets
     from resources.tags import ACTOR, REASON
 
-    if not any(_is_behind(standing, name, key) for name in derived_tables(pipeline)):
-        return None
     result = run_assets(
         session.instance,
         session.definitions,
-        [dg.AssetKey([pipeline.name, name]) for name in derived_tables(pipeline)],
-        key,
+        [dg.AssetKey([pipeline.name, name]) for name in renewing.names],
+        renewing.range,
         tags={REASON: f"requeue of {key}", ACTOR: actor()},
     )
     failures = [error for error in result.errors if error.kind != "PartitionBlocked"]
@@ -156,7 +171,8 @@ def _problem(standing: Standing, key: str) -> str | None:
 
 
 def _renewed(before: Standing, after: Standing, key: str) -> list[str]:
-    """The tables whose rows of `key` are others now."""
+    """The tables whose rows of `key` are others now, and the online store when what it holds is other."""
+    from perennial.graph.online import ONLINE
     from perennial.graph.outdated import derived_tables
 
     found = []
@@ -164,18 +180,26 @@ def _renewed(before: Standing, after: Standing, key: str) -> list[str]:
         old, new = before.record(name, key), after.record(name, key)
         if new is not None and (old is None or old.content_hash != new.content_hash):
             found.append(name)
-    return found
+    return [*found, *([ONLINE] if _brought(before) != _brought(after) else [])]
 
 
-def _now_out_of_date(tables: Tables, standing: Standing, key: str) -> list[str]:
+def _brought(standing: Standing) -> dict[str, str]:
+    """What was brought online: the content of the aggregates, by partition."""
+    from perennial.graph.online import ONLINE
+
+    return {key: revisions[max(revisions)].content_hash for key, revisions in standing.history(ONLINE).items()}
+
+
+def _now_out_of_date(tables: Tables, standing: Standing, key: str, at: datetime) -> list[str]:
     """What read other rows of `key` than stand now, a line each, with the command that mends it."""
-    from perennial.graph.outdated import learned_from_other, outdated
+    from perennial.graph.online import ONLINE, all_outdated
+    from perennial.graph.outdated import learned_from_other
 
     name = standing.pipeline.name
     lines = [
         f"out of date: {group.reason}, in {len(group.keys)} partitions from {group.keys[0]} on: {group.command}"
-        for group in outdated(standing)
-        if not group.is_blocked and group.keys != (key,)
+        for group in all_outdated(standing, at)
+        if not group.is_blocked and (group.keys != (key,) or group.table == ONLINE)
     ]
     changed = learned_from_other(standing, tables.records(standing.pipeline, "training_set"))
     return lines + [
@@ -195,12 +219,3 @@ def _show_rules(console: Console, change: Change) -> None:
         table.add_row(Text(claim), *(f"{count:,}" for count in counts))
     if table.row_count:
         console.print(table)
-
-
-def _record(tables: Tables, pipeline: Pipeline, key: str, reason: str, details: Mapping[str, object]) -> None:
-    from datetime import UTC, datetime
-
-    from cli.session import actor
-
-    at = datetime.now(UTC)
-    tables.operations.append_decision(pipeline.name, KIND, key, reason, details, at=at, actor=actor())

@@ -59,7 +59,7 @@ def show_status(discovered: Discovered, tables: Tables, console: Console, *, now
             pipeline.name,
             f"version {champion.number} as of {champion.as_of}" if champion else "none",
             _test_error(pipeline, champion),
-            _freshness(pipeline, tables),
+            _freshness(pipeline, tables, now),
             Text(_last_decision(pipeline, tables)),
             Text(str(len(alerts)), style="red" if alerts else "green"),
         )
@@ -83,13 +83,13 @@ def _test_error(pipeline: Pipeline, champion: Version | None) -> str:
     return f"{metric} {measure['value']:.2f}{spread} {pipeline.objective.error_unit}"
 
 
-def _freshness(pipeline: Pipeline, tables: Tables) -> str:
+def _freshness(pipeline: Pipeline, tables: Tables, now: datetime) -> str:
     """The newest accepted partition, and how many of all that landed are not up to date."""
-    from perennial.graph.outdated import outdated
+    from perennial.graph.online import all_outdated
 
     standing = tables.standing(pipeline)
     accepted = [key for key in standing.history("landed") if standing.problem_with("accepted", key) is None]
-    behind = {key for group in outdated(standing) for key in group.keys}
+    behind = {key for group in all_outdated(standing, now) for key in group.keys}
     newest = f"to {max(accepted)}" if accepted else "no data"
     return f"{newest}, {len(behind)} of {len(standing.history('landed'))} not up to date"
 
@@ -99,13 +99,14 @@ def show_outdated(pipeline: Pipeline, tables: Tables, console: Console, *, now: 
     from rich.table import Table
     from rich.text import Text
 
-    from perennial.graph.outdated import learned_from_other, outdated
+    from perennial.graph.online import all_outdated
+    from perennial.graph.outdated import learned_from_other
 
     standing = tables.standing(pipeline)
     shown = Table("table", "partitions", "why", "then run")
     for key, why in _not_in_time(pipeline, tables, now).items():
         shown.add_row("landed", key, why, f"look at the source; sensor {pipeline.name}_arrivals says what it sees")
-    for group in outdated(standing):
+    for group in all_outdated(standing, now):
         shown.add_row(group.table, _span(group.keys), Text(group.reason), Text(group.command))
     for key, reason in kept_out(pipeline, tables).items():
         shown.add_row("summary", key, Text(f"no training reads it: {reason}"), Text(way_out(pipeline, key)))
@@ -121,9 +122,9 @@ def show_outdated(pipeline: Pipeline, tables: Tables, console: Console, *, now: 
 
 def _lines(pipeline: Pipeline, tables: Tables, now: datetime) -> list[str]:
     """What is not in time or not up to date, a line for each reason."""
-    from perennial.graph.outdated import outdated
+    from perennial.graph.online import all_outdated
 
-    groups = outdated(tables.standing(pipeline))
+    groups = all_outdated(tables.standing(pipeline), now)
     late = _not_in_time(pipeline, tables, now)
     lines = [f"{pipeline.name}: {_span(list(late))} {next(iter(late.values()))}"] if late else []
     lines += [f"{pipeline.name}: {_told(group)}" for group in groups[:MOST_GROUPS]]

@@ -22,7 +22,7 @@ def build_definitions(discovered: Discovered) -> dg.Definitions:
         ],
         jobs=[job for each in automation for job in each.jobs],
         schedules=[*(schedule for each in automation for schedule in each.schedules), build_maintenance()],
-        sensors=[*(sensor for each in automation for sensor in each.sensors), *build_shared()],
+        sensors=[*(sensor for each in automation for sensor in each.sensors), *build_shared(discovered.pipelines)],
         resources=resources(),
         executor=dg.in_process_executor,
     )

@@ -1,14 +1,20 @@
 """Alerts: a run that failed is told to a person; one that was refused is a decision, and is not.
 
-The alert ends when a later run does what the failed one was to do.
+The alert ends when a later run does what the failed one was to do; that of a run in which nothing failed but
+partitions that were blocked, when each of these stands, whatever mended it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
 import dagster as dg
 
+from perennial.declaration import Pipeline
+from perennial.graph.lineage import STEPS, Standing
+from perennial.graph.stages import data_assets
 from perennial.stores.clock import Clock
 from perennial.stores.lake.tables import Tables
+from resources.blocked import blocked_in
 from resources.failures import is_refused, step_errors
 from resources.tags import PARTITION, RANGE_END, RANGE_START, REASON, WILL_RETRY
 
@@ -43,24 +49,29 @@ def build_failed_runs() -> dg.SensorDefinition:
     return failed_runs
 
 
-def build_mended_runs() -> dg.SensorDefinition:
-    """Build the sensor that closes the alert of a failed run when a later run does its work."""
+def build_mended_runs(pipelines: Sequence[Pipeline]) -> dg.SensorDefinition:
+    """Build the sensor that closes the alert of a failed run of `pipelines` when a later run does its work."""
+    declared = {pipeline.name: pipeline for pipeline in pipelines}
 
     @dg.run_status_sensor(
         name="mended_runs",
         run_status=dg.DagsterRunStatus.SUCCESS,
         minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Closes the alert of a failed run when a later run of its assets and partitions succeeds.",
+        description="Closes the alert of a failed run when a later run does its work, or what it blocked stands.",
     )
     def mended_runs(
         context: dg.RunStatusSensorContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]
     ) -> dg.SkipReason:
         run = context.dagster_run
         pipeline = _pipeline_of(run)
+        standing = tables.standing(declared[pipeline]) if pipeline in declared else None
         closed = []
         for alert in tables.operations.open_alerts(pipeline):
-            if alert.kind == KIND and _mends(context.instance, run, alert.key):
+            if alert.kind == KIND and (
+                _mends(context.instance, run, alert.key)
+                or (standing is not None and _stands(context.instance, standing, alert.key))
+            ):
                 tables.operations.close_alert(pipeline, KIND, alert.key, at=clock.now())
                 closed.append(alert.key)
         return dg.SkipReason(f"alerts closed: {', '.join(closed) or 'none'}")
@@ -83,6 +94,29 @@ def _mends(instance: dg.DagsterInstance, run: dg.DagsterRun, failed_id: str) -> 
         return False
     (first, last), (begin, end) = _span(failed.dagster_run), _span(run)
     return last <= end and (begin <= first or _is_training(wanted))
+
+
+def _stands(instance: dg.DagsterInstance, standing: Standing, failed_id: str) -> bool:
+    """Whether all that the run `failed_id` blocked, and nothing else failed in it, may be read now."""
+    failed = instance.get_run_record_by_id(failed_id)
+    if failed is None:
+        return False
+    wanted = {key.path[-1] for key in failed.dagster_run.asset_selection or ()}
+    if not wanted <= set(data_assets(standing.pipeline)):
+        return False
+    blocked, began = blocked_in(instance, failed_id), failed.create_timestamp.astimezone(UTC)
+    return bool(blocked) and all(
+        _has_landed(standing, key, names, since=began)
+        and not any(standing.problem_with(name, key) for name in wanted & set(STEPS))
+        for key, names in blocked.items()
+    )
+
+
+def _has_landed(standing: Standing, key: str, blocked: Iterable[str], *, since: datetime) -> bool:
+    """Whether the source of `key` was read well `since` then, where that is what failed: its old rows may stand."""
+    record = standing.record("landed", key)
+    written = getattr(record, "written_at", None)
+    return "landed" not in blocked or (written is not None and written > since)
 
 
 def _span(run: dg.DagsterRun) -> tuple[str, str]:

@@ -101,11 +101,12 @@ def test_a_month_that_a_rule_blocked_is_judged_again_when_the_rule_is_mended(hou
     rows = house.tables.read(mended.pipeline, "landed", ["2023-02"]).height
     assert rows == after["accepted"].rows + house.tables.records(mended.pipeline, "quarantined")["2023-02"].rows
 
+    runs = len(house.instance.get_runs())
     again, told = requeue(mended, "2023-02")
     assert again is None
     assert "renewed: nothing" in told
     assert len(house.tables.operations.ledger("taxi_eta", kind=KIND)) == 1
-    assert len(house.instance.get_runs()) == 2
+    assert len(house.instance.get_runs()) == runs
 
 
 def test_without_a_change_of_the_rule_nothing_is_run_and_the_reason_is_told(house: House) -> None:

@@ -1,15 +1,20 @@
 """Alerts: a failed run is told once; a refusal is a decision, and a run that is tried again is not over."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from assets.partitioning import partitions_of
+from perennial.errors import PartitionBlocked
+from perennial.graph.stages import DATA
+from resources.blocked import blocked_in, blocked_line
 from resources.runs import run_assets
 from resources.tags import REASON, Keys
 from sensors.alerts import build_failed_runs, build_mended_runs
-from tests.sensors.conftest import World
+from tests.sensors.conftest import NOW, World
 
 GATE = dg.AssetCheckSpec("parity", asset=["eta", "dossier"], blocking=True)
 
@@ -42,6 +47,30 @@ def release() -> None:
 DEFINITIONS = dg.Definitions(assets=[landed, training_set, dossier, release], executor=dg.in_process_executor)
 
 
+def block_a_day(world: World, *, asset: str = "accepted") -> dg.DagsterRun:
+    """A run of three days whose second is blocked at `asset`, and its alert."""
+    blocked = "2024-01-02"
+
+    @dg.multi_asset(
+        name="judged",
+        specs=[dg.AssetSpec(["eta", name], partitions_def=partitions_of(world.pipeline.time)) for name in DATA],
+        can_subset=True,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def judged(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
+        context.log.error(blocked_line("eta", blocked, asset, "a test"))
+        yield from ()
+        raise PartitionBlocked("1 of 3 partitions are blocked", where="eta")
+
+    definitions = dg.Definitions(assets=[judged], executor=dg.in_process_executor)
+    keys = [dg.AssetKey(["eta", name]) for name in DATA]
+    result = run_assets(world.instance, definitions, keys, ("2024-01-01", "2024-01-03"), tags={REASON: "a test"})
+    run = world.instance.get_run_by_id(result.run_id)
+    assert run is not None
+    tell(world, run)
+    return run
+
+
 def execute(world: World, *names: str, keys: Keys) -> dg.DagsterRun:
     assets = [dg.AssetKey(["eta", name]) for name in names]
     result = run_assets(world.instance, DEFINITIONS, assets, keys, tags={REASON: "a test"})
@@ -62,7 +91,7 @@ def succeed(world: World, monkeypatch: pytest.MonkeyPatch, *names: str, keys: Ke
     run = execute(world, *names, keys=keys)
     (entry,) = world.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_SUCCESS)
     assert entry.dagster_event is not None
-    sensor = build_mended_runs()
+    sensor = build_mended_runs([world.pipeline])
     return sensor(
         dg.build_run_status_sensor_context(
             sensor_name=sensor.name,
@@ -152,3 +181,36 @@ def test_an_alert_ends_when_a_later_run_does_the_work_of_the_failed_one(
 
     assert (world.operations.open_alerts("eta") == []) == mended
     assert (run.run_id in answer.skip_message) == mended
+
+
+def test_what_a_run_blocked_is_read_back_from_its_log_and_nothing_of_one_that_failed_otherwise(world: World) -> None:
+    blocked, broken = block_a_day(world), fail(world, "landed")
+
+    assert blocked_in(world.instance, blocked.run_id) == {"2024-01-02": {"accepted"}}
+    assert blocked_in(world.instance, broken.run_id) == {}
+
+
+@pytest.mark.parametrize("still", [(), ("2024-01-02",)])
+def test_the_alert_of_a_run_that_only_blocked_ends_when_what_it_blocked_stands_whatever_mended_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, still: tuple[str, ...]
+) -> None:
+    run = block_a_day(world)
+    world.fill("2024-01-01", "2024-01-02", blocked=still)
+
+    answer = succeed(world, monkeypatch, "training_set", keys="2023-12-31")
+
+    assert (run.run_id in answer.skip_message) == (not still)
+    assert len(world.operations.open_alerts("eta")) == len(still)
+
+
+@pytest.mark.parametrize(("read", "mended"), [(timedelta(days=-1), False), (timedelta(days=10_000), True)])
+def test_a_source_that_could_not_be_read_is_to_be_read_again_although_its_old_rows_stand(
+    world: World, monkeypatch: pytest.MonkeyPatch, read: timedelta, mended: bool
+) -> None:
+    block_a_day(world, asset="landed")
+    monkeypatch.setattr("tests.sensors.conftest.NOW", NOW + read)
+    world.fill("2024-01-02")
+
+    succeed(world, monkeypatch, "training_set", keys="2023-12-31")
+
+    assert (world.operations.open_alerts("eta") == []) == mended
