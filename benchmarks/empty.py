@@ -17,6 +17,7 @@ from assets.range_run import RangeRun, range_asset
 from benchmarks.graph import assets_of, materialize
 from perennial.declaration import Pipeline
 from perennial.settings import find_home
+from perennial.stores.clock import Clock
 from perennial.stores.lake.tables import Tables
 from resources.instance import open_instance
 from resources.stores import resources
@@ -57,7 +58,8 @@ def build_empty(
     @range_asset(pipeline, *names, stage=stage, deps=deps, description="nothing", check=check)
     def empty(
         context: dg.AssetExecutionContext,
-        tables: dg.ResourceParam[Tables],  # noqa: ARG001 - the report of a check asks for them
+        tables: dg.ResourceParam[Tables],  # noqa: ARG001 - the report of a check asks for both
+        clock: dg.ResourceParam[Clock],  # noqa: ARG001
     ) -> Iterator[dg.Output[None]]:
         run = RangeRun(context, pipeline, *names, check=check)
         for keys in run.batches(dict.fromkeys(run.keys, 0)):
