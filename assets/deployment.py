@@ -3,15 +3,17 @@
 import dagster as dg
 
 from assets.as_of import as_of_asset, key_of
+from assets.describe import table
 from perennial.declaration import Pipeline
 from perennial.deployment import Refusal
+from perennial.featurization.catalogue import catalogue_of, rows_of
 from perennial.stores.clock import Clock
 from perennial.stores.lake.tables import Tables
 from perennial.stores.models.artifacts import Artifacts
 from perennial.stores.models.bundles import BundleStore
 from perennial.stores.models.handover import Handover
 from perennial.stores.models.tracking import Tracking
-from perennial.stores.models.versions import number_of, version_attributes
+from perennial.stores.models.versions import number_of, serving_of, version_attributes
 from perennial.training.tracking import RECORD_TAG
 
 
@@ -79,6 +81,7 @@ def build_release(pipeline: Pipeline) -> dg.AssetsDefinition:
         if isinstance(answer, Refusal):
             raise dg.Failure(f"refused: {answer.reason}", metadata={"rule": answer.rule}, allow_retries=False)
         tracking.mirror_champion(pipeline=pipeline.name, number=number)
+        serving = serving_of(pipeline, operations.champion(pipeline.name))
         return dg.MaterializeResult(
             metadata={
                 "version": number,
@@ -89,6 +92,7 @@ def build_release(pipeline: Pipeline) -> dg.AssetsDefinition:
                 "reason": reason,
                 "ledger entry": answer.entry,
                 "already served": answer.repeated,
+                "features": table(rows_of(catalogue_of(pipeline), serving)),
             }
         )
 

@@ -1,6 +1,7 @@
 """Evaluation: the sealed test, opened once, for the bundle, the champion and the baselines alike."""
 
 import math
+import time
 from typing import Any
 
 import dagster as dg
@@ -14,7 +15,9 @@ from perennial.declaration import Pipeline
 from perennial.errors import BundleError
 from perennial.evaluation.blocks import Measure
 from perennial.evaluation.comparison import BUNDLE, ChampionAnswers, Comparison, compare_models
+from perennial.evaluation.importance import measure_worth, to_json
 from perennial.evaluation.pictures import answer_pictures, comparison_picture
+from perennial.featurization.catalogue import Serving, catalogue_of, rows_of
 from perennial.featurization.expressions import featurize
 from perennial.prediction.scoring import Predictor
 from perennial.settings import Home
@@ -46,7 +49,9 @@ def build_evaluation(pipeline: Pipeline) -> dg.AssetsDefinition:
         rows = from_parquet(handover.take("training_set")["test.parquet"])
         bundle = bundles.get(handover.bundle())
 
-        answers = Predictor(bundle).predict(rows)
+        predictor = Predictor(bundle)
+        answers = predictor.predict(rows)
+        worths = measure_worth(pipeline, predictor, rows, timer=time.perf_counter)
         compared = compare_models(
             pipeline,
             rows,
@@ -65,16 +70,22 @@ def build_evaluation(pipeline: Pipeline) -> dg.AssetsDefinition:
             bundle,
             compared,
             pictures=pictures,
+            worths=worths,
             training_set=handover.training_set,
             dagster_ui=home.dagster_ui,
             started_at=started_at,
             ended_at=clock.now(),
         )
-        files = {"comparison.json": compared.to_json(), "record.txt": record.id.encode()}
+        files = {
+            "comparison.json": compared.to_json(),
+            "features.json": to_json(worths),
+            "record.txt": record.id.encode(),
+        }
         handover.give("evaluation", files, bundle=bundle.sha256)
         recorded = tracking.record(record)
 
         metric, unit = compared.measures[BUNDLE][pipeline.objective.metric], pipeline.objective.error_unit
+        judged = Serving(model="this bundle", unit=f"{pipeline.objective.metric}, {unit}", measured=worths)
         interval = f"{metric.low:.4g} to {metric.high:.4g} ({metric.days} days)"
         return dg.MaterializeResult(
             metadata={
@@ -83,6 +94,7 @@ def build_evaluation(pipeline: Pipeline) -> dg.AssetsDefinition:
                 f"goal [{unit}]": pipeline.objective.goal,
                 "models": table(_rows(pipeline, compared)),
                 "slices": table(_slices(pipeline, compared)),
+                "features": table(rows_of(catalogue_of(pipeline), judged)),
                 "rows": rows.height,
                 "mlflow": dg.MetadataValue.url(recorded.url) if recorded.url else "follows later",
                 **{name.removesuffix(".png"): picture(png, name) for name, png in pictures.items()},

@@ -10,7 +10,7 @@ from assets.describe import head, rounded, row_counts, table
 from assets.partitioning import known_aggregates
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
-from perennial.featurization.catalogue import catalogue_of, rows_of
+from perennial.featurization.catalogue import catalogue_of, rows_of, worth_columns
 from perennial.featurization.description import default_shares
 from perennial.featurization.expressions import featurize_rows
 from perennial.featurization.lineage import obstacle
@@ -19,6 +19,7 @@ from perennial.stores.clock import Clock
 from perennial.stores.lake.aggregates import joined_aggregates, with_aggregates
 from perennial.stores.lake.large import Large, is_large
 from perennial.stores.lake.tables import Tables, derived, revisions_of
+from perennial.stores.models.versions import serving_of
 
 
 def build_features(pipeline: Pipeline) -> dg.AssetsDefinition:
@@ -50,7 +51,7 @@ def build_features(pipeline: Pipeline) -> dg.AssetsDefinition:
                     lambda part: featurize_rows(joined(part), pipeline),  # noqa: B023 - called within this turn
                     at=clock.now(),
                 )
-                run.written(ready[0], _describe(pipeline, record, sample))
+                run.written(ready[0], _describe(pipeline, record, sample) | _in_use(run, tables, ready[0]))
                 continue
             rows = with_aggregates(tables, pipeline, tables.read(pipeline, "accepted", revisions_of(accepted, ready)))
 
@@ -61,7 +62,7 @@ def build_features(pipeline: Pipeline) -> dg.AssetsDefinition:
 
             parts = featurized.partition_by("partition", as_dict=True)
             for key in ready:
-                run.written(key, _describe(pipeline, records[key], parts[(key,)]))
+                run.written(key, _describe(pipeline, records[key], parts[(key,)]) | _in_use(run, tables, key))
         yield from run.finish()
 
     return features
@@ -72,6 +73,16 @@ def _catalogue(pipeline: Pipeline) -> dg.MarkdownMetadataValue:
     left_out = ("kind", "window")
     listed = rows_of(catalogue_of(pipeline))
     return table({name: value for name, value in row.items() if name not in left_out} for row in listed)
+
+
+def _in_use(run: RangeRun, tables: Tables, key: str) -> dict[str, Any]:
+    """With the last partition of a run: which features the version that serves reads, and what they are worth to it."""
+    serving = serving_of(run.pipeline, tables.operations.champion(run.pipeline.name)) if key == run.keys[-1] else None
+    if serving is None:
+        return {}
+    shown = ("feature", "version", *worth_columns(serving))
+    rows = rows_of(catalogue_of(run.pipeline), serving)
+    return {"in use": table({name: row[name] for name in shown if name in row} for row in rows)}
 
 
 def _describe(pipeline: Pipeline, record: PartitionRecord, rows: pl.DataFrame) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Recording: what MLflow is told of a fit, and how a person gets from one system to the other."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ import dagster as dg
 from perennial.bundle.bundle import Bundle
 from perennial.declaration import Pipeline
 from perennial.evaluation.comparison import BUNDLE, Comparison
+from perennial.evaluation.importance import Worth, to_json
 from perennial.evaluation.pictures import answer_pictures, learning_curve_picture
 from perennial.graph.records import PartitionRecord
 from perennial.objective import Objective
@@ -92,6 +93,7 @@ def evaluation_record(  # noqa: PLR0913 - what a run is made of
     compared: Comparison,
     *,
     pictures: Mapping[str, bytes],
+    worths: Sequence[Worth],
     training_set: PartitionRecord,
     dagster_ui: str,
     started_at: datetime,
@@ -117,7 +119,8 @@ def evaluation_record(  # noqa: PLR0913 - what a run is made of
             for model, by in compared.measures.items()
             for name, measure in by.items()
             if math.isfinite(measure.value)
-        },
+        }
+        | {f"importance.{worth.name}": worth.importance for worth in worths if worth.importance is not None},
         tags=run_tags(context, pipeline, training_set.provenance, code=bundle.manifest["code"], dagster_ui=dagster_ui),
-        artifacts=dict(pictures),
+        artifacts={**pictures, "features.json": to_json(worths)},
     )

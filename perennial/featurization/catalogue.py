@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from perennial.compliance import owner_of
 from perennial.featurization.aggregates import Aggregate
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 TITLE = """# Features
 
 Every feature that the pipelines declare. This page is made by `perennial catalogue --write`; the same table
-stands in the Dagster UI with the asset `features` of each pipeline.
+stands in the Dagster UI with the asset `features` of each pipeline. Where a version serves, `perennial catalogue` on
+that machine also says which features it reads, how important each is to it and what it costs; the assets `evaluation`
+and `release` show the same. *importance* is by how much the error of the sealed test rises when the feature's values
+are dealt to other rows, *cost* the time per row that its expression took on the machine that evaluated.
 
 *version* changes with the definition · *window* the days before, of an aggregate · *default* for an entity that
 was not seen in them · *personal* reads a column tagged as personal data · *used by* the candidates that see it
@@ -48,14 +51,44 @@ class Entry:
     used_by: tuple[str, ...]
 
 
+class Measured(Protocol):
+    """What an evaluation has measured of one feature."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def importance(self) -> float | None: ...
+
+    @property
+    def microseconds(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """The version of a model that serves, or is judged, and what was measured of its features."""
+
+    model: str
+    """Such as `version 3`."""
+    unit: str
+    """Of importances: the metric and its unit."""
+    measured: Sequence[Measured]
+
+
 def catalogue_of(pipeline: Pipeline) -> tuple[Entry, ...]:
     """One entry a feature, in the order in which the model sees them."""
     rolling = {aggregate.name: aggregate for aggregate in pipeline.checked_aggregates}
     return tuple(_entry(pipeline, feature, rolling) for feature in pipeline.checked_features)
 
 
-def rows_of(entries: Iterable[Entry]) -> Iterator[dict[str, Any]]:
-    """The entries as rows of a table; columns that say nothing of any feature are left out."""
+def rows_of(entries: Iterable[Entry], serving: Serving | None = None) -> Iterator[dict[str, Any]]:
+    """The entries as rows of a table; columns that say nothing of any feature are left out.
+
+    With `serving`: which features the model reads, how important each is to it and what it costs.
+    """
     listed = [
         {
             "feature": entry.name,
@@ -68,12 +101,31 @@ def rows_of(entries: Iterable[Entry]) -> Iterator[dict[str, Any]]:
             "default": entry.default,
             "personal": "yes" if entry.personal else None,
             "used by": ", ".join(entry.used_by),
+            **(_measured(entry, serving) if serving else {}),
         }
         for entry in entries
     ]
     told = [name for name in listed[0] if any(row[name] not in (None, "") for row in listed)] if listed else []
     for row in listed:
         yield {name: row[name] for name in told}
+
+
+def worth_columns(serving: Serving) -> tuple[str, str, str]:
+    """What `rows_of` calls whether a model reads a feature, its importance and its cost."""
+    return "serves in", f"importance [{serving.unit}]", "cost [µs a row]"
+
+
+def _measured(entry: Entry, serving: Serving) -> dict[str, Any]:
+    """What is known of the feature in the model; one that the model had by another definition is marked."""
+    found = next((one for one in serving.measured if one.name == entry.name), None)
+    reads = found is not None and found.importance is not None
+    other = " (another definition)" if found is not None and found.version != entry.version else ""
+    values = (
+        f"{serving.model}{other}" if reads else None,
+        f"{found.importance:.3g}" if found and reads else None,
+        f"{found.microseconds:.2g}" if found else None,
+    )
+    return dict(zip(worth_columns(serving), values, strict=True))
 
 
 def page_of(pipelines: Iterable[Pipeline]) -> str:

@@ -66,6 +66,8 @@ def test_a_first_training_that_passes_every_gate_serves(first: House) -> None:
     assert operations.routes()["delivery_eta"] == champion
     assert kinds(first) == ["release"]
     assert outcomes(first, LAST) == dict.fromkeys(GATES, "passed")
+    worth = {one["name"]: one["importance"] for one in champion.attributes["features"]}
+    assert max(value for value in worth.values() if value is not None) > 0.1  # minutes, of the distance most likely
     manifest = BundleStore(first.home.bundles).get(champion.bundle_sha256).manifest
     assert (manifest["as_of"], manifest["declaration_hash"]) == (LAST, delivery_eta.hash)
     assert [manifest["windows"][part][-1] for part in ("train", "validation", "test")] == [

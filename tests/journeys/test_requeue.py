@@ -28,6 +28,8 @@ from pipelines.discovery import Discovered
 from sensors.alerts import build_failed_runs, build_mended_runs
 from tests.assets.house import House, copy_of, open_house, simulate_days
 
+pytestmark = pytest.mark.timeout(600)
+
 DAYS = ("2024-01-01", "2024-01-06")
 BAD = "2024-01-06"
 STRICT = replace(

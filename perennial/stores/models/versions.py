@@ -11,6 +11,8 @@ from perennial.declaration import Pipeline
 from perennial.deployment import Version
 from perennial.errors import UnknownModel
 from perennial.evaluation.comparison import BUNDLE, Comparison
+from perennial.evaluation.importance import from_json
+from perennial.featurization.catalogue import Serving
 from perennial.stores.models.artifacts import Artifacts
 from perennial.stores.models.handover import Handover
 
@@ -56,4 +58,16 @@ def version_attributes(handover: Handover, bundle: Bundle) -> dict[str, Any]:
         "known_labels": tables.labels_until(pipeline, as_of),
         "metric": pipeline.objective.metric,
         "test": {name: measure.as_dict() for name, measure in compared.measures[BUNDLE].items()},
+        "features": json.loads(evaluated["features.json"]),
     }
+
+
+def serving_of(pipeline: Pipeline, version: Version | None) -> Serving | None:
+    """What was measured of the features of `version`, for the catalogue."""
+    if version is None:
+        return None
+    return Serving(
+        model=f"version {version.number}",
+        unit=f"{version.attributes['metric']}, {pipeline.objective.error_unit}",
+        measured=from_json(version.attributes.get("features", ())),
+    )

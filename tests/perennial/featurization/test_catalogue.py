@@ -4,7 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from perennial import Column, Median, col
-from perennial.featurization.catalogue import Entry, catalogue_of, page_of
+from perennial.evaluation.importance import Worth
+from perennial.featurization.catalogue import Entry, Serving, catalogue_of, page_of, rows_of
 from perennial.policies import Rules
 from perennial.settings import CLONE
 from pipelines.discovery import discover
@@ -60,6 +61,24 @@ def test_a_feature_names_the_candidates_that_see_it() -> None:
 
     assert entry("zone", candidates=candidates).used_by == ("linear", "median")
     assert entry("load", candidates=candidates).used_by == ("linear",)
+
+
+def test_a_serving_version_shows_what_it_reads_what_that_is_worth_and_a_definition_that_was_another() -> None:
+    entries = {each.name: each for each in catalogue_of(RIDES)}
+    measured = [
+        Worth(name="zone", version=entries["zone"].version, importance=1.25, microseconds=0.5),
+        Worth(name="load", version="before", importance=0.5, microseconds=0.25),
+        Worth(name="line_min_load_2d", version="", importance=None, microseconds=0.1),
+    ]
+
+    rows = {
+        r["feature"]: r for r in rows_of(entries.values(), Serving(model="version 3", unit="mae", measured=measured))
+    }
+
+    assert (rows["zone"]["serves in"], rows["zone"]["importance [mae]"]) == ("version 3", "1.25")
+    assert rows["load"]["serves in"] == "version 3 (another definition)"
+    assert (rows["line_min_load_2d"]["serves in"], rows["line_min_load_2d"]["cost [µs a row]"]) == (None, "0.1")
+    assert "serves in" not in next(rows_of(entries.values()))
 
 
 def test_the_committed_page_is_what_the_command_writes_now() -> None:
