@@ -53,7 +53,6 @@ minutes = (col("ended_at") - col("started_at")).dt.total_seconds() / 60
         }}
     ),
     expectations=[
-        expect.not_null("row_id"),
         expect.in_partition("started_at"),
         expect.after("ended_at", "started_at"),
         expect.quarantined_share(0.05),

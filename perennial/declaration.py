@@ -26,7 +26,7 @@ from perennial.schema import Schema
 from perennial.sources import Source
 from perennial.time import CALENDARS, Calendar
 from perennial.training.candidates.base import Candidate
-from perennial.validation.expectations import Expectation, time_rules
+from perennial.validation.expectations import Expectation, implied_rules
 from perennial.validation.seasons.judgement import Seasons
 
 
@@ -97,8 +97,8 @@ class Pipeline:
 
     @cached_property
     def judged(self) -> tuple[Expectation, ...]:
-        """What validation holds against the rows: the declared expectations, and what time itself demands."""
-        return (*time_rules(self.time, self.late, self.expectations), *self.expectations)
+        """What validation holds against the rows: what is demanded of every pipeline, and the declared expectations."""
+        return (*implied_rules(self.time, self.late, self.key, self.expectations), *self.expectations)
 
     @cached_property
     def drift_columns(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ weekday = col("ordered_at").dt.weekday()
 bike = col("courier_vehicle") == "bike"
 minutes = (col("delivered_at") - col("ordered_at")).dt.total_seconds() / 60
 texts = ("order_id", "restaurant", "zone", "cuisine", "courier", "courier_vehicle")
-never_null = (*texts, *"weather distance_km items open_orders courier_deliveries ordered_at delivered_at".split())
+never_null = (*texts[1:], *"weather distance_km items open_orders courier_deliveries delivered_at".split())
 
 delivery_eta = Pipeline(
     name="delivery_eta", owner="team:delivery", description="Minutes from an order to the door, told at the order.",

@@ -79,7 +79,7 @@ hotel_cancellation = Pipeline(
         "country": Column("string", known="with_label", meaning="corrected at check-in: before, mostly Portugal"),
     }, allow_additional=True),
     expectations=[
-        *map(expect.not_null, ("booking", "booked_on", "lead_time", *choices)),
+        *map(expect.not_null, ("lead_time", *choices)),
         expect.between("adr", 0, 1_000), expect.between("guests", 1, 60),
         expect.rows_between(1_000, 20_000), expect.quarantined_share(0.02), expect.unique("booking"),
     ],

@@ -81,7 +81,7 @@ taxi_eta = Pipeline(
         "trip_type": Column("int64", nullable=True, meaning="1 hailed in the street, 2 dispatched"),
     }),
     expectations=[
-        *map(expect.not_null, key), *(expect.between(zone, 1, 265) for zone in zones), expect.in_partition("pickup_at"),
+        *(expect.between(zone, 1, 265) for zone in zones), expect.in_partition("pickup_at"),
         expect.after("dropoff_at", "pickup_at", by=(timedelta(seconds=1), timedelta(hours=3))),
         expect.between("planned_distance", 0, 100, strict_low=True),
         expect.between("fare_amount", 0, 1_000, strict_low=True),  # a void or refund mirrors its trip, below zero

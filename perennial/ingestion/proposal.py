@@ -161,8 +161,9 @@ def _expectations(found: Proposal, rows: pl.DataFrame) -> list[Line]:
     """Claims that hold for every row of this file, and what was left out because it does not."""
     parts = _partitions(found, rows)
     lines: list[Line] = []
+    demanded = {*found.key, found.event_time}
     for column in found.columns:
-        lines += _of_column(column, parts, hidden=column.name in found.personal)
+        lines += _of_column(column, parts, hidden=column.name in found.personal, is_demanded=column.name in demanded)
     if found.event_time:
         lines += _of_times(found, rows)
     sizes = parts.group_by("partition").len()["len"]
@@ -183,11 +184,12 @@ def _partitions(found: Proposal, rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(partition=pl.col(found.event_time).dt.strftime(form))
 
 
-def _of_column(column: Typed, parts: pl.DataFrame, *, hidden: bool) -> list[Line]:
+def _of_column(column: Typed, parts: pl.DataFrame, *, hidden: bool, is_demanded: bool) -> list[Line]:
+    """What holds for one column; that a key or an event time is not null is demanded without a word."""
     name, values = column.name, column.values.drop_nulls()
     lines = []
     if not column.values.null_count():
-        lines.append(Line(text=f"expect.not_null({_text(name)})"))
+        lines += [] if is_demanded else [Line(text=f"expect.not_null({_text(name)})")]
     elif len(values):
         shares = parts.group_by("partition").agg(pl.col(name).is_not_null().mean())[name]
         least = math.floor(50 * float(shares.min() or 0)) / 100  # type: ignore[arg-type]

@@ -2,7 +2,8 @@
 
 Row expectations run on landed rows and their failures are quarantined; partition expectations run on
 the accepted rows and judge the partition as a whole. Great Expectations evaluates both
-(`perennial.validation.verdicts`). A null passes every row expectation but `not_null`.
+(`perennial.validation.verdicts`). A null passes every row expectation but `not_null`. What identity and time
+demand of every pipeline need not be declared (`implied_rules`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 Level = Literal["row", "partition"]
 Severity = Literal["block", "warn"]
+MOSTLY = 0.5
+"""Quarantined share that blocks a partition where none is declared: what is left of one that lost more than half of
+its rows stands for the failures, not for the world."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,17 +99,23 @@ def on_time(accept_for: timedelta) -> Expectation:
     return _row("on_time", "known_at", accept_for=accept_for)
 
 
-def time_rules(calendar: Calendar, late: Late, declared: Sequence[Expectation]) -> tuple[Expectation, ...]:
-    """What time itself demands of a row, where no declared expectation does.
+def implied_rules(
+    calendar: Calendar, late: Late, key: Sequence[str], declared: Sequence[Expectation]
+) -> tuple[Expectation, ...]:
+    """What identity, time and quarantine itself demand, where no declared expectation does.
 
-    A row cannot be known before it happened, so that an event from the future is quarantined; and one
-    that arrives later than the policy accepts is too.
+    A row without a key or an event time has no place in a training set, so it is quarantined under that
+    name. A row cannot be known before it happened, so that an event from the future is quarantined; and
+    one that arrives later than the policy accepts is too. A partition that is mostly quarantined is blocked.
     """
-    rules = []
+    rules = [not_null(name) for name in dict.fromkeys((calendar.event_time, *key))]
+    rules = [rule for rule in rules if rule not in declared]
     if calendar.row_known_at is not None or not any(_keeps_within(e, calendar) for e in declared):
         rules.append(after("known_at", "event_time", by=(timedelta(0), None)))
     if late.accept_for is not None:
         rules.append(on_time(late.accept_for))
+    if not any(e.kind == "quarantined_share" for e in declared):
+        rules.append(quarantined_share(MOSTLY))
     return tuple(rules)
 
 

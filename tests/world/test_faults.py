@@ -30,7 +30,7 @@ def split(pipeline: Pipeline, day: date, told: pl.DataFrame) -> Split:
     )
     landed = land(pipeline, arrival)
     assert landed.notes == ()
-    return split_rows(landed.frame, pipeline.expectations, pipeline.time)
+    return split_rows(landed.frame, pipeline.judged, pipeline.time)
 
 
 @given(seed=st.integers(0, 1_000), day=st.dates(FIRST_DAY, LAST_DAY))
@@ -72,7 +72,7 @@ def test_exactly_the_rows_at_fault_are_quarantined_and_the_day_goes_on(pipeline:
     accepted = found.accepted.select(orders.columns)
     assert accepted.join(orders, on=orders.columns, how="anti", nulls_equal=True).is_empty()
     assert found.quarantined.select(orders.columns).join(orders, on=orders.columns, nulls_equal=True).is_empty()
-    assert not judge_partitions(found, pipeline.expectations)[day.isoformat()].blocked
+    assert not judge_partitions(found, pipeline.judged)[day.isoformat()].blocked
 
 
 def test_a_day_is_known_when_its_last_dinner_has_arrived(pipeline: Pipeline) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import doctest
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perennial.declaration import Pipeline
 from perennial.validation import expectations
 from perennial.validation.expectations import (
     Expectation,
@@ -24,6 +27,9 @@ from perennial.validation.expectations import (
     share_not_null,
     unique,
 )
+from perennial.validation.verdicts import Split, judge_partitions, split_rows
+from pipelines.delivery_eta import delivery_eta
+from tests.perennial.validation.days import day
 
 HOURS = timedelta(hours=1)
 
@@ -79,3 +85,58 @@ def test_spans_that_differ_read_differently(spans: list[int]) -> None:
 
 def test_the_examples_in_the_docstrings_hold() -> None:
     assert doctest.testmod(expectations).failed == 0
+
+
+BARE = replace(delivery_eta, expectations=[])
+
+
+def split_of(pipeline: Pipeline, *changes: pl.Expr) -> Split:
+    """One simulated day, changed after it was read, as validation divides it."""
+    known = pl.lit(datetime(2025, 1, 1, tzinfo=UTC))
+    landed = day(0).with_columns(*changes).with_columns(event_time=pipeline.time.utc("ordered_at"), known_at=known)
+    return split_rows(landed, pipeline.judged, pipeline.time)
+
+
+def first_without(column: str, rows: int) -> pl.Expr:
+    return pl.when(pl.int_range(pl.len()) < rows).then(None).otherwise(column).alias(column)
+
+
+@pytest.mark.parametrize("column", ["order_id", "ordered_at"])
+def test_a_row_without_its_key_or_its_time_is_quarantined_under_that_name_though_nobody_declared_it(
+    column: str,
+) -> None:
+    split = split_of(BARE, first_without(column, 5))
+
+    assert split.quarantined["reason"].to_list() == [f"{column} is not null"] * 5
+    assert split.accepted[column].null_count() == 0
+    assert split.accepted.height + 5 == day(0).height
+
+
+def test_every_column_of_a_key_is_demanded_once_and_only_a_warning_does_not_stand_in_for_it() -> None:
+    wide = replace(BARE, key=["order_id", "ordered_at"])
+    declared, warned = (
+        replace(wide, expectations=[rule]) for rule in (not_null("order_id"), not_null("order_id").warn())
+    )
+
+    demanded = [[e for e in each.judged if e.kind == "not_null"] for each in (wide, declared, warned)]
+
+    assert {e.columns for e in demanded[0]} == {("order_id",), ("ordered_at",)}
+    assert [len(each) for each in demanded] == [2, 2, 3]
+
+
+def test_a_partition_that_is_mostly_quarantined_is_blocked_though_nobody_declared_a_limit() -> None:
+    rows = day(0).height
+
+    for lost, blocked in ((rows // 2, False), (rows // 2 + 1, True)):
+        verdict = judge_partitions(split_of(BARE, first_without("order_id", lost)), BARE.judged)["2024-06-03"]
+
+        assert verdict.blocked is blocked
+        assert ("at most 50 % of landed rows quarantined" in (verdict.reason or "")) is blocked
+
+
+def test_a_declared_limit_to_quarantine_stands_in_for_the_usual_one() -> None:
+    tolerant = replace(BARE, expectations=[quarantined_share(0.9)])
+
+    assert [e.claim for e in tolerant.judged if e.kind == "quarantined_share"] == [quarantined_share(0.9).claim]
+    verdict = judge_partitions(split_of(tolerant, first_without("order_id", day(0).height // 2 + 1)), tolerant.judged)
+    assert not verdict["2024-06-03"].blocked

@@ -64,6 +64,17 @@ def test_a_column_without_a_number_is_summarized(broken: float | None) -> None:
     assert summary["value"].is_finite().all()
 
 
+def test_a_row_without_a_time_has_no_hour() -> None:
+    rows = day(0).with_columns(ordered_at=pl.when(pl.int_range(pl.len()) > 0).then("ordered_at"))
+
+    hours = summarize_partitions(rows, delivery_eta).filter(pl.col("statistic") == "hour")
+
+    assert hours["item"].null_count() == 0
+    assert hours["value"].sum() == pytest.approx(1.0)
+    assert hours["count"].unique().to_list() == [rows.height - 1]
+    assert panel_of(summarize_partitions(rows, delivery_eta)).partitions == ("2024-06-03",)
+
+
 @given(share=st.floats(0, 1), rows=st.integers(10, 100_000))
 def test_chance_has_one_size_on_the_scale_of_shares_whatever_the_share(share: float, rows: int) -> None:
     import numpy as np
