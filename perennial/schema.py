@@ -1,6 +1,7 @@
 """Schema: the declared columns of a pipeline, and how a partition is cast to them.
 
-A cast that loses nothing is made and noted; anything else is schema skew and stops the partition.
+A cast that loses nothing is made and noted; anything else is schema skew and stops the partition. A decimal
+text is a way to write a number: it is read as that integer, or as the float of the declared kind next to it.
 """
 
 from __future__ import annotations
@@ -168,10 +169,7 @@ def _read_text(raw: pl.Series, column: Column, *, name: str, where: str) -> pl.S
         words = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
         read = text.str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
     else:
-        read = text.cast(pl.Float64, strict=False)
-        whole = text.cast(pl.Int64, strict=False)
-        if kind in ("int32", "int64") and not (whole.is_null() & read.is_not_null()).any():
-            read = whole
+        read = _whole(text) if kind in ("int32", "int64") else _nearest(text, POLARS_TYPES[kind])
     lost = raw.is_not_null() & read.is_null()
     if lost.any():
         raise SchemaSkew(
@@ -182,6 +180,27 @@ def _read_text(raw: pl.Series, column: Column, *, name: str, where: str) -> pl.S
             hint="texts that stand for no value are declared: Csv(null_values=('NULL',))",
         )
     return read
+
+
+def _whole(text: pl.Series) -> pl.Series:
+    """Texts such as `7`, `7.00` and `1e+05` as exactly those integers; null for any other.
+
+    Up to 15 digits tell floats apart, so that a whole float below 1e15 is what such a text says; of zero, to
+    which tiny ones are rounded, that does not hold.
+    """
+    whole = text.str.replace(r"\.0*$", "").cast(pl.Int64, strict=False)
+    if whole.null_count() == text.null_count():
+        return whole
+    near = text.cast(pl.Float64, strict=False)
+    exact = (text.str.len_bytes() <= 15) & (near.abs() < 1e15) & (near == near.round()) & (near != 0)
+    return whole.zip_with(whole.is_not_null() | ~exact, near.cast(pl.Int64, strict=False))
+
+
+def _nearest(text: pl.Series, wanted: pl.DataType) -> pl.Series:
+    """Texts as the floats next to them; null for one that is no number, or too large to have a float beside it."""
+    near = text.cast(wanted, strict=False)
+    said = text.str.contains("(?i)inf")
+    return near.zip_with(near.is_finite() | near.is_nan() | said, pl.Series([None], dtype=wanted))
 
 
 def _source_names(schema: Schema) -> list[str]:
@@ -229,7 +248,7 @@ def _cast_column(raw: pl.Series, column: Column, *, name: str, where: str) -> pl
             hint="declare the type that the source has, or mend the source",
         )
     cast = raw.cast(wanted, strict=False)
-    lost = raw.is_not_null() & (cast.is_null() | (cast.cast(raw.dtype, strict=False) != raw))
+    lost = raw.is_not_null() & cast.cast(raw.dtype, strict=False).ne_missing(raw)
     lost = lost & ~_both_nan(raw, cast)
     if lost.any():
         raise SchemaSkew(

@@ -4,6 +4,8 @@ import math
 import traceback
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
+from typing import Any
 
 import polars as pl
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.errors import SchemaSkew
-from perennial.schema import Column, Schema, cast_partition, declared_column
+from perennial.schema import Column, Kind, Schema, cast_partition, declared_column
 
 ZONES = Schema({"zone": Column("int32", source="PULocationID"), "fee": Column("float64")})
 
@@ -41,6 +43,7 @@ def test_has_nothing_to_note_when_types_match() -> None:
         (frame(PULocationID=["Newark", "1"]), ["'zone' has another type", "string", "'Newark'", "int32"]),
         (frame(PULocationID=[1.5, 2.0]), ["'zone' holds 1.5 (row 0)", "float64", "int32"]),
         (frame(PULocationID=[1, 2**40]), ["'zone' holds 1099511627776 (row 1)"]),
+        (frame(fee=[2**63 - 1, None]), ["'fee' holds 9223372036854775807 (row 0)", "int64", "float64"]),
         (frame(PULocationID=[1.0, math.nan]), ["'zone' holds nan (row 1)"]),
         (frame(fee=[datetime(2023, 1, 1), None]), ["'fee' has another type", "datetime"]),
     ],
@@ -143,7 +146,10 @@ def test_text_is_read_as_what_is_declared_and_a_column_is_computed_from_others()
     ("rows", "words"),
     [
         (texts(guests=["2", "two"]), ["'guests' holds 'two' (row 1)", "int32", "null_values"]),
-        (texts(guests=["2", "2.5"]), ["'guests' holds 2.5 (row 1)"]),
+        (texts(guests=["2", "2.5"]), ["'guests' holds '2.5' (row 1)", "int32"]),
+        (texts(guests=["2", "1e-400"]), ["'guests' holds '1e-400' (row 1)"]),
+        (texts(guests=["2", "4503599627370497.5"]), ["'guests' holds '4503599627370497.5' (row 1)"]),
+        (texts(adr=["1e400", None]), ["'price' holds '1e400' (row 0)", "float64"]),
         (texts(guests=["2", str(2**31)]), ["'guests' holds 2147483648 (row 1)"]),
         (texts(cancelled=["no", "1"]), ["'cancelled' holds 'no' (row 0)", "bool"]),
         (texts(day=["2015-July-3", "31.5.2016"]), ["'booked_on' cannot be computed", "31.5.2016"]),
@@ -158,6 +164,55 @@ def test_text_that_is_not_what_is_declared_stops_the_partition(rows: pl.DataFram
     assert len(str(caught.value)) < 1_000
     for word in ["hotel 2016-05", *words]:
         assert word in str(caught.value)
+
+
+def read(kind: Kind, *words: str) -> list[Any]:
+    """What `words` of a CSV column are read as."""
+    rows = pl.DataFrame({"n": words}, schema={"n": pl.String})
+    return cast_partition(rows, Schema({"n": Column(kind)}), where="x", is_text=True).frame["n"].to_list()
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=9), st.data())
+def test_a_written_integer_is_read_to_the_last_digit_however_its_neighbours_are_written(
+    values: list[int], data: st.DataObject
+) -> None:
+    words = [data.draw(st.sampled_from([f"{value}", f"{value}.0", f" {value}.00 "])) for value in values]
+
+    assert read("int64", *words) == values
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False))
+def test_a_written_number_declared_an_integer_is_that_integer_or_refused(number: Decimal) -> None:
+    for word in (f"{number}", f"{number:e}"):
+        try:
+            (landed,) = read("int64", word)
+        except SchemaSkew:
+            continue
+        assert Decimal(landed) == Decimal(word)
+
+
+def test_an_integer_with_an_exponent_as_spreadsheets_write_it_is_read() -> None:
+    assert read("int32", "1e+05", "1.5E3", "-2e0", "7") == [100_000, 1_500, -2, 7]
+
+
+@given(st.floats(width=64, allow_nan=False, allow_infinity=False))
+def test_a_decimal_text_is_read_as_the_float_next_to_it(number: float) -> None:
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        small = np.float32(repr(number))
+
+    assert read("float64", repr(number)) == [number]
+    if np.isfinite(small):
+        assert read("float32", repr(number)) == [float(small)]
+    else:
+        with pytest.raises(SchemaSkew, match=r"that do not fit, found text, expected float32"):
+            read("float32", repr(number))
+
+
+def test_a_tenth_fits_a_small_float_as_text_and_what_is_said_to_be_infinite_stays_so() -> None:
+    assert read("float32", "0.1", "-inf") == [0.10000000149011612, -math.inf]
+    assert math.isnan(read("float64", "nan")[0])
 
 
 def test_a_time_in_text_needs_its_format_declared() -> None:
