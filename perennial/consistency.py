@@ -13,6 +13,7 @@ from perennial.errors import DeclarationError, FeatureError
 from perennial.featurization.expressions import check_row_wise, columns_of
 from perennial.policies import Maturity
 from perennial.schema import POLARS_TYPES, Kind, source_columns
+from perennial.validation.misfits import misfits
 
 if TYPE_CHECKING:
     from perennial.beside import Lookup, Timeline
@@ -36,6 +37,9 @@ def check_consistency(pipeline: Pipeline) -> None:
     _check_beside(pipeline)
     _check_policies(pipeline)
     _check_ranges(pipeline)
+    _check_spans(pipeline)
+    for where, value, expected in misfits(pipeline.expectations, pipeline.schema):
+        refuse(pipeline, where, value, expected)
     for where, value, expected in pipeline.seasons.misfits(pipeline.schema.names):
         refuse(pipeline, f"seasons.{where}", value, expected)
     for where, found, expected in broken_rules(pipeline):
@@ -65,9 +69,9 @@ def _check_columns(pipeline: Pipeline) -> None:
     for name in columns:
         if name in LAKE_COLUMNS:
             refuse(pipeline, "schema", name, f"a name other than {', '.join(LAKE_COLUMNS)}, which the lake uses")
-    named = [("time.event_time", pipeline.time.event_time), ("label.known_at", pipeline.label.known_at)]
-    named += [("key", name) for name in pipeline.key]
-    named += [("time.row_known_at", pipeline.time.row_known_at)] if pipeline.time.row_known_at else []
+    times = [("time.event_time", pipeline.time.event_time), ("label.known_at", pipeline.label.known_at)]
+    times += [("time.row_known_at", pipeline.time.row_known_at)] if pipeline.time.row_known_at else []
+    named = [*times, *(("key", name) for name in pipeline.key)]
     named += [(f"{where}.on", name) for where, each in _named_beside(pipeline) for name in each.found_by]
     label = pipeline.label.expressions.items()
     named += [(f"label.{part}", name) for part, each in label for name in each.meta.root_names()]
@@ -77,7 +81,7 @@ def _check_columns(pipeline: Pipeline) -> None:
     for where, name in named:
         if name not in columns:
             refuse(pipeline, where, name, f"a declared column ({', '.join(columns)})")
-    for where, name in named[:2]:
+    for where, name in times:
         if columns[name].kind != "datetime":
             refuse(pipeline, where, f"{name} of kind {columns[name].kind}", "a column of kind datetime")
     if not pipeline.key:
@@ -203,6 +207,8 @@ def _check_policies(pipeline: Pipeline) -> None:
 def _check_ranges(pipeline: Pipeline) -> None:
     for where, value, expected in pipeline.objective.misfits():
         refuse(pipeline, f"objective.{where}", value, expected)
+    for where, value, expected in pipeline.leakage.misfits():
+        refuse(pipeline, f"leakage.{where}", value, expected)
     baselines, champion = pipeline.gates.baselines, pipeline.gates.champion
     for where, share in (("baselines", baselines.confidence), ("champion", champion.confidence)):
         if not 0 < share < 1:
@@ -217,6 +223,13 @@ def _check_ranges(pipeline: Pipeline) -> None:
         if not part.limit > 0:
             refuse(pipeline, f"slices[{part.name}].limit", part.limit, "limit > 0")
     _check_label(pipeline)
+
+
+def _check_spans(pipeline: Pipeline) -> None:
+    spans = {"late.accept_for": pipeline.late.accept_for, "label.delay": pipeline.label.delay}
+    for where, span in (spans | {"time.known_after": pipeline.time.known_after}).items():
+        if span is not None and span < timedelta(0):
+            refuse(pipeline, where, str(span), "a span of 0 or more")
 
 
 def _check_label(pipeline: Pipeline) -> None:

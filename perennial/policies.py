@@ -5,7 +5,7 @@ The rules that apply them live in the module of their stage.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -69,6 +69,15 @@ class LeakageAudit:
     """Share of a typical partition's rows that may differ from what was first known of them."""
     rows: int = 20_000
     """Rows that are sampled."""
+
+    def misfits(self) -> Iterator[tuple[str, object, str]]:
+        """Each field that cannot be meant: its name, its value, and what was expected."""
+        for name in ("power", "missing", "purity", "changed"):
+            if not 0 <= getattr(self, name) <= 1:
+                yield name, getattr(self, name), f"0 <= {name} <= 1"
+        for name in ("expected", "rows"):
+            if not getattr(self, name) >= 1:
+                yield name, getattr(self, name), f"{name} >= 1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

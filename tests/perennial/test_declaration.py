@@ -23,6 +23,7 @@ from perennial import (
     KofN,
     Label,
     Late,
+    LeakageAudit,
     Linear,
     Lookup,
     Maturity,
@@ -49,6 +50,7 @@ from pipelines.taxi_eta import taxi_eta
 
 DECLARED = delivery_eta
 DAY: dict[str, Any] = {"start": "2024-01-01", "event_time": "ordered_at", "timezone": "Europe/Berlin"}
+DAY_LONG = timedelta(days=1)
 COLUMNS = dict(DECLARED.schema.columns)
 
 WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
@@ -124,6 +126,16 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
         {"label": Label("x", value=col("items") - col("items").mean(), known_at="delivered_at"), "aggregates": ()},
         ["'label.value'", "an aggregate is not allowed", "one row only"],
     ),
+    ("known in words", {"time": Daily(**DAY, row_known_at="zone")}, ["'time.row_known_at'", "zone of kind string"]),
+    ("known before", {"time": Daily(**DAY, known_after=-DAY_LONG)}, ["'time.known_after'", "-1 day", "0 or more"]),
+    ("early", {"late": Late(accept_for=-DAY_LONG)}, ["'late.accept_for'", "-1 day", "0 or more"]),
+    ("foretold", {"label": replace(DECLARED.label, delay=-DAY_LONG)}, ["'label.delay'", "-1 day", "0 or more"]),
+    ("power", {"leakage": LeakageAudit(power=1.5)}, ["'leakage.power'", "1.5", "0 <= power <= 1"]),
+    ("missing", {"leakage": LeakageAudit(missing=-0.1)}, ["'leakage.missing'", "-0.1"]),
+    ("purity", {"leakage": LeakageAudit(purity=math.nan)}, ["'leakage.purity'", "nan"]),
+    ("changed", {"leakage": LeakageAudit(changed=2)}, ["'leakage.changed'", "2"]),
+    ("expected", {"leakage": LeakageAudit(expected=0)}, ["'leakage.expected'", "0", "expected >= 1"]),
+    ("rows", {"leakage": LeakageAudit(rows=0)}, ["'leakage.rows'", "0", "rows >= 1"]),
     *(
         (name, {"schema": Schema({**COLUMNS, name: Column("string")})}, ["'schema'", repr(name), "the lake uses"])
         for name in LAKE_COLUMNS
