@@ -187,7 +187,8 @@ class Lakehouse:
                     where=table,
                     found=str(dtype).lower(),
                     expected=str(stands[name]).lower(),
-                    hint=f"give the column another name; or move {self.path(table)} aside and backfill --everything",
+                    hint=f"give the column another name; or move {self.path(table)} aside, then "
+                    f"perennial backfill {table.partition('/')[0]} FROM TO --all",
                 )
 
     def _widen(self, table: str, blank: pl.DataFrame) -> None:
