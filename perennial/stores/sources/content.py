@@ -36,6 +36,7 @@ class Content:
     uri: str = ""
     """Where it came from, without credentials."""
     signature: str = ""
+    """What changes when the file does: the source's word for it, else the content's hash."""
 
     @property
     def in_memory(self) -> bool:
@@ -72,7 +73,8 @@ def take(stream: Readable, *, spool: Path, name: str, uri: str = "", signature: 
             raise NoRoom(f"{error.strerror}: {spool}") from error
         size += len(block)
     file.seek(0)
-    return Content(name=name, file=file, size=size, sha256=digest.hexdigest(), uri=uri, signature=signature)
+    sha256 = digest.hexdigest()
+    return Content(name=name, file=file, size=size, sha256=sha256, uri=uri, signature=signature or sha256)
 
 
 def adopt(path: Path, *, name: str, uri: str, signature: str) -> Content:
@@ -83,7 +85,7 @@ def adopt(path: Path, *, name: str, uri: str, signature: str) -> Content:
         else:
             file: BinaryIO = _Nameless(io.FileIO(path, "rb+"))
             size, sha256 = path.stat().st_size, hash_of(stream)
-            content = Content(name=name, file=file, size=size, sha256=sha256, uri=uri, signature=signature)
+            content = Content(name=name, file=file, size=size, sha256=sha256, uri=uri, signature=signature or sha256)
     path.unlink()
     return content
 

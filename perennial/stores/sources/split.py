@@ -71,7 +71,7 @@ def open_split(
     """The cut of `file`, which has `signature` now, made by reading what `fetch` gives if it is new."""
     shelf = file.spool / pipeline.name
     folder = shelf / _name(pipeline, file.location, signature)
-    kept = _kept(folder)
+    kept = _kept(folder) if signature else None  # nothing known of the file: no cut can be told to be its
     if kept is not None:
         return kept
     content = fetch()

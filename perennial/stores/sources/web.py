@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -54,9 +54,14 @@ class Seen:
     etag: str = ""
     modified: str = ""
     length: int | None = None
+    sha256: str = ""
+    """Of the content, where the server says nothing that changes with it."""
 
     @property
     def signature(self) -> str:
+        """What changes when the file does; a length alone may stay, so that then the content counts."""
+        if not (self.etag or self.modified):
+            return self.sha256
         return "|".join(filter(None, (self.etag, self.modified, str(self.length or ""))))
 
     @property
@@ -89,7 +94,10 @@ class Web:
             return adopt(part, name=file_name(location), uri=public_address(location), signature=seen.signature)
 
     def signatures(self, locations: Mapping[str, str], *, where: str) -> dict[str, str]:
-        """What the server says of each of `locations` that is there. Raises SourceError when it cannot be asked."""
+        """What the server says of each of `locations` that is there, else the hash of what it sends.
+
+        Raises SourceError when it cannot be asked.
+        """
         with self._client() as client, ThreadPoolExecutor(max_workers=8) as pool:
             asked = {key: pool.submit(self._look, client, one, where=where) for key, one in locations.items()}
             try:
@@ -118,10 +126,15 @@ class Web:
             answer = client.head(location)
             if answer.status_code in ABSENT:
                 return None
-            if answer.status_code in (405, 501):  # no HEAD here: the first bytes of a GET say the same
-                with client.stream("GET", location) as answer:
-                    return self._judge(answer, location, where=where)
-            return self._judge(answer, location, where=where)
+            if answer.status_code not in (405, 501):
+                seen = self._judge(answer, location, where=where)
+                if seen.signature:
+                    return seen
+            with client.stream("GET", location) as answer:  # where HEAD is refused, or says nothing of the content
+                if answer.status_code in ABSENT:
+                    return None
+                seen = self._judge(answer, location, where=where)
+                return seen if seen.signature else replace(seen, sha256=_hash(answer))
 
         return self._try(look, location, where=where)
 
@@ -203,6 +216,13 @@ class Web:
                 )
             pause = self.patience.first_wait * 2 ** min(fruitless, 10)
             self.wait(min(pause, self.patience.longest_wait).total_seconds())
+
+
+def _hash(answer: httpx.Response) -> str:
+    digest = hashlib.sha256()
+    for block in answer.iter_raw():
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def _kept(part: Path) -> tuple[Seen, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import random
 import socket
 import threading
@@ -15,7 +16,12 @@ from pathlib import Path
 import pytest
 
 from perennial.errors import SourceError, SourceUnreachable
+from perennial.stores.sources import Sources
+from perennial.stores.sources.content import Content, take
+from perennial.stores.sources.split import WholeFile, open_split
 from perennial.stores.sources.web import Patience, Web
+from tests.perennial.stores.sources.placing import placed
+from tests.perennial.stores.sources.test_split import AT, BOOKINGS, MONTHS, PIPELINE
 
 BODY = random.Random(1).randbytes(400_000)
 OTHER = random.Random(2).randbytes(300_000)
@@ -222,3 +228,47 @@ def test_only_what_is_there_has_a_signature_and_it_changes_with_the_file(server:
     assert look() == {"a": f'"three"|{len(BODY)}'}
     server.faults = ["503"]
     assert look() == {"a": f'"three"|{len(BODY)}'}
+
+
+def test_a_server_without_validators_is_asked_for_the_content_which_then_is_the_signature(
+    server: Server, web: Web
+) -> None:
+    server.etag = ""
+    look = lambda: web.signatures({"a": server.address}, where=WHERE)  # noqa: E731
+    before = look()
+
+    assert before == {"a": web.fetch(server.address, where=WHERE).signature} == {"a": hashlib.sha256(BODY).hexdigest()}
+    server.body = BODY[:-1] + b"x"  # as long as before
+    assert look() != before
+    server.faults = ["405", "404"]
+    assert look() == {}
+
+
+def test_an_export_without_validators_that_changes_is_cut_again(server: Server, tmp_path: Path) -> None:
+    server.etag, server.body = "", BOOKINGS.encode()
+    pipeline = placed(PIPELINE, pattern=server.address)
+    sources = Sources(home=tmp_path, environment={})
+    before = sources.signatures(pipeline, MONTHS)
+    assert sources.read(pipeline, "2016-02", fetched_at=AT).frame["adr"].to_list() == ["75.5", "80"]
+
+    server.body = BOOKINGS.replace("75.5", "76.5").encode()
+
+    after = sources.signatures(pipeline, MONTHS)
+    assert sources.read(pipeline, "2016-02", fetched_at=AT).frame["adr"].to_list() == ["76.5", "80"]
+    assert (after["2016-01"] == before["2016-01"], after["2016-02"] == before["2016-02"]) == (True, False)
+
+
+def test_without_a_word_of_the_source_no_cut_is_taken_for_that_of_the_file(tmp_path: Path) -> None:
+    whole = WholeFile(source=PIPELINE.source, location="x", spool=tmp_path)  # type: ignore[arg-type]
+    texts = [BOOKINGS, BOOKINGS + "NULL,1,2016-02-09,0\n"]
+
+    cuts = [
+        open_split(PIPELINE, whole, "", lambda text=text: _content(text, tmp_path), where="x")  # type: ignore[misc]
+        for text in texts
+    ]
+
+    assert [cut.rows("2016-02").height for cut in cuts] == [2, 3]
+
+
+def _content(text: str, spool: Path) -> Content:
+    return take(io.BytesIO(text.encode()), spool=spool, name="bookings.csv")
