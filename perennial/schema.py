@@ -6,6 +6,7 @@ text is a way to write a number: it is read as that integer, or as the float of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
@@ -28,6 +29,8 @@ POLARS_TYPES: dict[Kind, pl.DataType] = {
 """Lake type of each declared kind; a datetime is wall-clock time in the pipeline's timezone."""
 HIDDEN = "hidden"
 """What a person reads in place of personal data."""
+OFFSET = re.compile(r"\d(Z|[+-]\d\d:?\d\d)$")
+"""How the text of a time ends that says its offset from UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,8 @@ class Column:
     source: str | pl.Expr | None = None
     """Name in the source, where it differs from the declared one, or a row-wise expression of the source's columns.
 
-    Text becomes a time by a declared format: `source=col("date").str.to_datetime("%Y-%m-%d")`.
+    Text becomes a time by a declared format: `source=col("date").str.to_datetime("%Y-%m-%d")`; `"%+"` is
+    ISO 8601 with `Z` or an offset.
     """
     unit: str | None = None
     meaning: str = ""
@@ -85,13 +89,17 @@ class Cast:
     notes: tuple[str, ...]
 
 
-def cast_partition(frame: pl.DataFrame, schema: Schema, *, where: str, is_text: bool = False) -> Cast:
+def cast_partition(
+    frame: pl.DataFrame, schema: Schema, *, where: str, is_text: bool = False, timezone: str | None = None
+) -> Cast:
     """`frame` with exactly the declared columns, in the declared order and types.
 
     Raises SchemaSkew when a column is missing or unexpected, or a value does not fit its declared
     type without loss: an integer outside its range, a fraction declared an integer, a text that is
     no number. `where` names the pipeline and partition in the message. With `is_text` every value came
-    as text, as from CSV, and is read as what is declared.
+    as text, as from CSV, and is read as what is declared. A time with an offset becomes the wall clock
+    of `timezone`, where the second pass of an hour that happens twice looks like the first; without one
+    it does not fit.
     """
     _match_names(frame, schema, where=where)
     read = _source_names(schema)
@@ -101,13 +109,23 @@ def cast_partition(frame: pl.DataFrame, schema: Schema, *, where: str, is_text: 
     for name, column in schema.columns.items():
         raw = _raw(typed, name, column, where=where)
         wanted = POLARS_TYPES[column.kind]
+        local = _wall_clock(raw, wanted, timezone)
         if raw.dtype != wanted:
-            notes.append(f"{name}: {_type_name(raw.dtype)} to {_type_name(wanted)}")
-        series.append(_cast_column(raw, column, name=name, where=where).alias(name))
+            wall = f", the wall clock of {timezone}" if local is not raw else ""
+            notes.append(f"{name}: {_type_name(raw.dtype)} to {_type_name(wanted)}{wall}")
+        series.append(_cast_column(local, column, name=name, where=where).alias(name))
     return Cast(frame=pl.DataFrame(series), notes=tuple(notes))
 
 
-def declared_column(frame: pl.DataFrame, schema: Schema, name: str, *, where: str, is_text: bool = False) -> pl.Series:
+def declared_column(
+    frame: pl.DataFrame,
+    schema: Schema,
+    name: str,
+    *,
+    where: str,
+    is_text: bool = False,
+    timezone: str | None = None,
+) -> pl.Series:
     """One declared column of `frame`, as `cast_partition` would give it, whatever the others hold."""
     column = schema.columns[name]
     needed = source_columns(name, column)
@@ -116,7 +134,8 @@ def declared_column(frame: pl.DataFrame, schema: Schema, name: str, *, where: st
         raise _missing(missing, frame, where=where)
     frame = frame.select(needed)
     typed = _typed(frame, schema, where=where) if is_text else frame
-    return _cast_column(_raw(typed, name, column, where=where), column, name=name, where=where).alias(name)
+    raw = _wall_clock(_raw(typed, name, column, where=where), POLARS_TYPES[column.kind], timezone)
+    return _cast_column(raw, column, name=name, where=where).alias(name)
 
 
 def source_columns(name: str, column: Column) -> list[str]:
@@ -151,15 +170,21 @@ def _typed(frame: pl.DataFrame, schema: Schema, *, where: str) -> pl.DataFrame:
             continue
         raw = frame.get_column(source)
         if raw.dtype == pl.String and column.kind == "datetime":
-            raise SchemaSkew(
-                f"column {name!r} is text",
-                where=where,
-                found=_example(raw, column),
-                expected="a time",
-                hint=f'declare its format in place of its name: col("{source}").str.to_datetime("%Y-%m-%d")',
-            )
+            raise _time_as_text(raw, column, name=name, where=where)
         found.append(_read_text(raw, column, name=name, where=where) if raw.dtype == pl.String else raw)
     return frame.with_columns(found)
+
+
+def _time_as_text(raw: pl.Series, column: Column, *, name: str, where: str) -> SchemaSkew:
+    """What to raise for a time that is text: only its declaration can say how it is written."""
+    form = "%+" if OFFSET.search(str(raw.drop_nulls().first())) else "%Y-%m-%d"
+    return SchemaSkew(
+        f"column {name!r} is text",
+        where=where,
+        found=_example(raw, column),
+        expected="a time",
+        hint=f'declare its format: Column("datetime", source=col("{raw.name}").str.to_datetime("{form}"))',
+    )
 
 
 def _read_text(raw: pl.Series, column: Column, *, name: str, where: str) -> pl.Series:
@@ -233,12 +258,23 @@ def _missing(missing: list[str], frame: pl.DataFrame, *, where: str) -> SchemaSk
     )
 
 
+def _wall_clock(raw: pl.Series, wanted: pl.DataType, timezone: str | None) -> pl.Series:
+    """A time with an offset as `timezone` shows it, as pushed events and databases are read; others as they are."""
+    if timezone is None or not isinstance(wanted, pl.Datetime) or not isinstance(raw.dtype, pl.Datetime):
+        return raw
+    if raw.dtype.time_zone is None:
+        return raw
+    return raw.dt.convert_time_zone(timezone).dt.replace_time_zone(None)
+
+
 def _cast_column(raw: pl.Series, column: Column, *, name: str, where: str) -> pl.Series:
     wanted = POLARS_TYPES[column.kind]
     if raw.dtype == wanted:
         return raw
     if raw.dtype == pl.Null:
         return raw.cast(wanted)
+    if raw.dtype == pl.String and isinstance(wanted, pl.Datetime):
+        raise _time_as_text(raw, column, name=name, where=where)
     if not _comparable(raw.dtype, wanted):
         raise SchemaSkew(
             f"column {name!r} has another type",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
@@ -57,10 +58,13 @@ def join_all(pipeline: Pipeline, rows: pl.DataFrame, sources: Sequence[Beside], 
     if not sources:
         return Joined(rows=rows)
     time, told = pipeline.time.event_time, Counter[str]()
-    local = declared_column(rows, pipeline.schema, time, where=where, is_text=is_text)
+    read = partial(
+        declared_column, schema=pipeline.schema, where=where, is_text=is_text, timezone=pipeline.time.timezone
+    )
+    local = read(rows, name=time)
     times = local.to_frame().select(pipeline.time.utc(time)).to_series()
     for source in sources:
-        keys = [declared_column(rows, pipeline.schema, name, where=where, is_text=is_text) for name in source.found_by]
+        keys = [read(rows, name=name) for name in source.found_by]
         joined = source.join(rows, keys, times)
         rows = joined.rows
         told.update(joined.told)

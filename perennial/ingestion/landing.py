@@ -127,9 +127,9 @@ def land(pipeline: Pipeline, arrival: Arrival) -> LandedPartition:
 def land_rows(pipeline: Pipeline, arrival: Arrival, rows: pl.DataFrame) -> LandedRows:
     """Some rows of `arrival`, joined with what lies beside them, cast and with their times. Raises SchemaSkew."""
     key, is_text = arrival.partition, arrival.is_text
-    where = f"{pipeline.name} {key}"
+    where, timezone = f"{pipeline.name} {key}", pipeline.time.timezone
     joined = join_all(pipeline, rows, arrival.beside, where=where, is_text=is_text)
-    cast = cast_partition(joined.rows, pipeline.schema, where=where, is_text=is_text)
+    cast = cast_partition(joined.rows, pipeline.schema, where=where, is_text=is_text, timezone=timezone)
     frame = cast.frame.with_columns(
         event_time=pipeline.time.utc(pipeline.time.event_time),
         known_at=_known_at(pipeline, pipeline.time.known_at(key)),

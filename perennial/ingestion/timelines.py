@@ -102,7 +102,8 @@ def read_readings(readings: Readings, arrival: Arrival) -> pl.DataFrame:
     parts = []
     for part in arrival.parts():
         keys = [pl.col(name).cast(pl.String) for name in readings.timeline.on.values() if name in part.columns]
-        cast = cast_partition(part.with_columns(keys), readings.schema, where=where, is_text=arrival.is_text)
+        rows, timezone = part.with_columns(keys), readings.time.timezone
+        cast = cast_partition(rows, readings.schema, where=where, is_text=arrival.is_text, timezone=timezone)
         parts.append(cast.frame.with_columns(_instants(readings)))
     return pl.concat(parts)
 

@@ -3,9 +3,10 @@
 import math
 import traceback
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from perennial.errors import SchemaSkew
 from perennial.schema import Column, Kind, Schema, cast_partition, declared_column
+from perennial.stores.sources.sql import _plain
 
 ZONES = Schema({"zone": Column("int32", source="PULocationID"), "fee": Column("float64")})
 
@@ -216,10 +218,53 @@ def test_a_tenth_fits_a_small_float_as_text_and_what_is_said_to_be_infinite_stay
 
 
 def test_a_time_in_text_needs_its_format_declared() -> None:
-    with pytest.raises(SchemaSkew, match=r"'at' is text, found '2015-07-01'.*to_datetime"):
-        cast_partition(
-            pl.DataFrame({"at": ["2015-07-01"]}), Schema({"at": Column("datetime")}), where="x", is_text=True
-        )
+    for is_text in (True, False):  # as from CSV, and as from JSON lines
+        for text, form in (("2015-07-01", "%Y-%m-%d"), ("2015-07-01T08:00:00.5+02:00", r"%\+")):
+            with pytest.raises(SchemaSkew, match=rf"'at' is text, found '2015-07-01.*to_datetime\(\"{form}\"\)"):
+                cast_partition(pl.DataFrame({"at": [text]}), AT, where="x", is_text=is_text)
+
+
+AT = Schema({"at": Column("datetime")})
+ISO = Schema({"at": Column("datetime", source=pl.col("at").str.to_datetime("%+"))})
+SUMMER, SECOND_PASS = datetime(2024, 7, 1, 22, 30, tzinfo=UTC), datetime(2024, 10, 27, 1, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_a_time_with_an_offset_becomes_the_wall_clock_of_the_pipeline(unit: Literal["ms", "us", "ns"]) -> None:
+    rows = pl.DataFrame({"at": pl.Series([SUMMER, None, SECOND_PASS], dtype=pl.Datetime(unit, "UTC"))})
+
+    cast = cast_partition(rows, AT, where="x", timezone="Europe/Berlin")
+    column = declared_column(rows, AT, "at", where="x", timezone="Europe/Berlin")
+
+    assert cast.frame["at"].to_list() == [datetime(2024, 7, 2, 0, 30), None, datetime(2024, 10, 27, 2, 30)]
+    assert cast.notes[0].endswith(", the wall clock of Europe/Berlin")
+    assert column.to_list() == cast.frame["at"].to_list()
+
+
+@pytest.mark.parametrize("is_text", [True, False])
+def test_iso_text_is_read_on_the_same_clock_whatever_its_offset(*, is_text: bool) -> None:
+    rows = pl.DataFrame({"at": ["2024-07-01T22:30:00Z", "2024-07-01T15:30:00.000-07:00", "2024-07-02T00:30:00+0200"]})
+
+    cast = cast_partition(rows, ISO, where="x", is_text=is_text, timezone="Europe/Berlin")
+
+    assert cast.frame["at"].to_list() == [datetime(2024, 7, 2, 0, 30)] * 3
+
+
+@given(
+    st.datetimes(datetime(1990, 1, 1), datetime(2030, 1, 1)), st.sampled_from(["UTC", "Europe/Berlin", "Asia/Tokyo"])
+)
+def test_a_file_a_database_and_a_pushed_event_say_the_same_time(at: datetime, zone: str) -> None:
+    instant = at.replace(tzinfo=UTC)
+    rows = pl.DataFrame({"at": pl.Series([instant], dtype=pl.Datetime("us", "UTC"))})
+
+    landed = cast_partition(rows, AT, where="x", timezone=zone).frame["at"].to_list()
+
+    assert landed == [_plain(instant, ZoneInfo(zone))]
+
+
+def test_a_time_with_an_offset_does_not_fit_where_no_clock_is_told() -> None:
+    with pytest.raises(SchemaSkew, match="'at' has another type"):
+        cast_partition(pl.DataFrame({"at": [SUMMER]}), AT, where="x")
 
 
 def test_text_in_a_typed_file_stays_another_type() -> None:

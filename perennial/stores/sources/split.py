@@ -127,7 +127,14 @@ def _keys(pipeline: Partitioned, rows: Rows, *, where: str) -> pl.Series:
     """The partition of each row; one without an event time goes to the first, where validation judges it."""
     calendar = pipeline.time
     try:
-        times = declared_column(rows.frame, pipeline.schema, calendar.event_time, where=where, is_text=rows.is_text)
+        times = declared_column(
+            rows.frame,
+            pipeline.schema,
+            calendar.event_time,
+            where=where,
+            is_text=rows.is_text,
+            timezone=calendar.timezone,
+        )
     except SchemaSkew as error:
         raise SourceError(
             f"the event time of its rows cannot be read: {error.what}",

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from perennial import Column, Files, Label, Median, Monthly, Pipeline, Schema, ShareWithin, Windows, col
+from perennial import Column, Files, Label, Linear, Median, Monthly, Pipeline, Schema, ShareWithin, Windows, col
 from perennial.errors import SourceError
 from perennial.ingestion.landing import land
 from perennial.objective import Regression
@@ -89,6 +89,22 @@ def test_each_partition_has_the_rows_whose_event_time_lies_in_it(world: World) -
     assert [row["booking"] for row in world.rows("2016-01")] == [2]
     assert world.rows("2016-02")[0] == {"booking": 1, "price": 75.5, "agent": None, "booked_on": booked}
     assert [row["booking"] for row in world.rows("2016-02")] == [1, 3]
+
+
+def test_a_time_with_an_offset_is_cut_and_landed_by_the_calendars_clock(world: World) -> None:
+    time = replace(world.pipeline.time, timezone="Europe/Berlin")
+    booked = Column("datetime", source=col("at").str.to_datetime("%+"))
+    columns = {"booking": Column("int64"), "booked_on": booked, "price": Column("float64", source="adr")}
+    world.pipeline = replace(
+        world.pipeline, time=time, schema=Schema(columns), features=[col("booking").alias("n")], candidates=[Linear()]
+    )
+    world.write("adr,at\n1,2016-01-31T23:30:00Z\n")
+
+    landed = land(world.pipeline, world.sources.read(world.pipeline, "2016-02", fetched_at=AT))
+
+    assert landed.frame["booked_on"].to_list() == [datetime(2016, 2, 1, 0, 30)]
+    assert landed.frame["event_time"].to_list() == [datetime(2016, 1, 31, 23, 30, tzinfo=UTC)]
+    assert any("the wall clock of Europe/Berlin" in note for note in landed.notes)
 
 
 def test_provenance_names_the_whole_file(world: World) -> None:
