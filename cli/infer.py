@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,41 +17,68 @@ LabelOption = Annotated[
     str | None, typer.Option("--label", help="Column to predict, or a span between two: 'dropoff_at - pickup_at'.")
 ]
 KnownAtOption = Annotated[str | None, typer.Option("--known-at", help="Column that says when the outcome is known.")]
+EventTimeOption = Annotated[str | None, typer.Option("--event-time", help="Column that says when a row happened.")]
+SeparatorOption = Annotated[
+    str | None, typer.Option("--separator", help="Between the fields of text; found in its header unless told.")
+]
+EncodingOption = Annotated[str, typer.Option("--encoding", help="Of text, such as latin-1.")]
 
 
-def infer(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a person says of a file, beside what it shows."""
+
+    label: str | None = None
+    known_at: str | None = None
+    event_time: str | None = None
+    separator: str | None = None
+    """None to look for it."""
+    encoding: str = "utf-8"
+
+    def __post_init__(self) -> None:
+        """Refuse what separates nothing, as Csv would later."""
+        if self.separator is not None and len(self.separator) != 1:
+            raise typer.BadParameter("one character; a tab is $'\\t' in bash", param_hint="--separator")
+
+
+def infer(  # noqa: PLR0913, PLR0917 - a parameter an option
     file: File,
     name: Annotated[str, typer.Option(help="Name of the pipeline; that of the file unless told.")] = "",
     label: LabelOption = None,
     known_at: KnownAtOption = None,
+    event_time: EventTimeOption = None,
+    separator: SeparatorOption = None,
+    encoding: EncodingOption = "utf-8",
     write: Annotated[Path | None, typer.Option(help="Write the module here instead of printing it.")] = None,
 ) -> None:
     """Propose a pipeline's declaration from one FILE: schema, expectations, time, key, features.
 
     Prints a module for pipelines/. What no file can tell is a QUESTION in it; it loads when the label is told.
     """
-    text = proposed(file, name or name_of(file), label=label, known_at=known_at)
+    told = Told(label=label, known_at=known_at, event_time=event_time, separator=separator, encoding=encoding)
+    text = proposed(file, name or name_of(file), told)
     if write is None:
         typer.echo(text, nl=False)
     else:
         write_new(write, text)
 
 
-def proposed(file: Path, name: str, *, label: str | None, known_at: str | None) -> str:
+def proposed(file: Path, name: str, told: Told) -> str:
     """The module that `file` suggests. Raises PerennialError for a file that is no table, and for unknown columns."""
     from perennial.ingestion.proposed_module import module_text
 
-    return module_text(_propose(file, label, known_at), name=name)
+    return module_text(_propose(file, told), name=name)
 
 
-def _propose(file: Path, label: str | None, known_at: str | None) -> Proposal:
+def _propose(file: Path, told: Told) -> Proposal:
     from tempfile import TemporaryDirectory
 
     from perennial.errors import PerennialError, SourceError
     from perennial.ingestion.proposal import propose
-    from perennial.sources import Files
+    from perennial.sources import Csv, Files
     from perennial.stores.sources.content import take
-    from perennial.stores.sources.formats import read_rows
+    from perennial.stores.sources.formats import read_rows, unwrap
+    from perennial.stores.sources.separators import likely_separator
 
     with TemporaryDirectory() as spool:
         try:
@@ -58,12 +86,23 @@ def _propose(file: Path, label: str | None, known_at: str | None) -> Proposal:
                 content = take(stream, spool=Path(spool), name=file.name)
         except OSError as error:
             raise SourceError("the file cannot be read", where=str(file), found=str(error.strerror)) from error
-        rows = read_rows(content, Files(file.name), spool=Path(spool), where=str(file))
+        content = unwrap(content, Files(file.name), spool=Path(spool), where=str(file))
+        reading = Csv(encoding=told.encoding)
+        reading = replace(reading, separator=told.separator or likely_separator(content, reading))
+        source = Files(content.name, format=None if reading == Csv() else reading)
+        rows = read_rows(content, source, spool=Path(spool), where=str(file))
         frame = rows.frame
     if not frame.height:
         raise SourceError("there is nothing to infer from", where=str(file), found="0 rows", expected="at least one")
     try:
-        return propose(frame, file=file.name, is_text=rows.is_text, label=label, known_at=known_at)
+        return propose(
+            frame,
+            file=file.name,
+            reading=reading if rows.is_text else None,
+            label=told.label,
+            known_at=told.known_at,
+            event_time=told.event_time,
+        )
     except ValueError as error:
         raise PerennialError("no such column", where=str(file), found=str(error)) from error
 

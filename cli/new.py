@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from cli.infer import KnownAtOption, LabelOption, proposed, write_new
+from cli.infer import (
+    EncodingOption,
+    EventTimeOption,
+    KnownAtOption,
+    LabelOption,
+    SeparatorOption,
+    Told,
+    proposed,
+    write_new,
+)
 
 TEMPLATE = '''"""{title}: what it predicts, for whom, and when it is known."""
 
@@ -69,11 +78,14 @@ minutes = (col("ended_at") - col("started_at")).dt.total_seconds() / 60
 '''
 
 
-def new(
+def new(  # noqa: PLR0917 - a parameter an option
     name: Annotated[str, typer.Argument(help="Name of the pipeline: lower-case letters, digits and underscores.")],
     source: Annotated[Path | None, typer.Option("--from", help="A file of the source, to infer it from.")] = None,
     label: LabelOption = None,
     known_at: KnownAtOption = None,
+    event_time: EventTimeOption = None,
+    separator: SeparatorOption = None,
+    encoding: EncodingOption = "utf-8",
 ) -> None:
     """Add the pipeline NAME: one module in pipelines/, from an example or from a file of its source.
 
@@ -90,7 +102,8 @@ def new(
     title, variable = name.replace("_", " ").capitalize(), name.upper()
     text = TEMPLATE.format(name=name, title=title, variable=variable)
     if source is not None and not path.exists():
-        text = proposed(source, name, label=label, known_at=known_at)
+        told = Told(label=label, known_at=known_at, event_time=event_time, separator=separator, encoding=encoding)
+        text = proposed(source, name, told)
     write_new(path, text)
     broken = {module.name: module.error for module in discover().broken}
     if name in broken:

@@ -15,6 +15,7 @@ import polars as pl
 
 from perennial.ingestion.suspicion import is_protected, label_candidates, leaks, personal
 from perennial.ingestion.typed import Typed, type_columns
+from perennial.sources import Csv
 
 FEW = 12
 """At most so many texts are taken for all the texts there are."""
@@ -24,9 +25,13 @@ REPEATED = 0.01
 """Share of rows that may share a guessed key; beyond it the row's number is proposed."""
 DAILY_ROWS = 500
 """A file with so many rows a day is cut into days, else into months."""
+MOST_CODES = 100
+"""A whole number that differs in each of more rows than these numbers them."""
 ROW_NUMBER = "row_number"
-START_WORDS = ("pickup", "start", "order", "book", "creat", "request", "begin", "open")
-END_WORDS = ("dropoff", "end", "deliver", "complet", "clos", "updat", "status", "resolv", "finish")
+START_WORDS = re.compile(r"(^|_)(pickup|start|order|book|creat|request|begin|open)")
+END_WORDS = re.compile(
+    r"(^|_)(dropoff|end|deliver|complet|clos|updat|status|resolv|finish|outcome|result|cancel|modif|expir)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +50,10 @@ class Proposal:
     columns: tuple[Typed, ...]
     undeclared: tuple[str, ...]
     """Columns of types that no declared column can have."""
-    null_values: tuple[str, ...]
-    """Texts that seem to stand for no value."""
+    reading: Csv | None
+    """How the file is read, where it is text with a header."""
     event_time: str | None
+    """None where no column says when a row happened, or only one that sounds like its end."""
     other_times: tuple[str, ...]
     pattern: str
     calendar: str
@@ -73,30 +79,40 @@ class Proposal:
 
 
 def propose(
-    frame: pl.DataFrame, *, file: str, is_text: bool = False, label: str | None = None, known_at: str | None = None
+    frame: pl.DataFrame,
+    *,
+    file: str,
+    reading: Csv | None = None,
+    label: str | None = None,
+    known_at: str | None = None,
+    event_time: str | None = None,
 ) -> Proposal:
-    """What `frame`, the rows of `file`, suggests. `label` and `known_at` name columns, by either name.
+    """What `frame`, the rows of `file`, suggests. `label`, `known_at` and `event_time` name columns, by either name.
 
-    A label may also be a span between two times: `dropoff_at - pickup_at`.
+    A label may also be a span between two times: `dropoff_at - pickup_at`. `reading` is how it was read where every
+    value came as text.
 
     Raises ValueError for a name that the file does not have.
     """
-    typed = type_columns(frame, is_text=is_text)
+    typed = type_columns(frame, is_text=reading is not None)
     rows = pl.DataFrame({column.name: column.values for column in typed.columns})
     names = {column.source: column.name for column in typed.columns} | {c.name: c.name for c in typed.columns}
     answer = " - ".join(str(_named(part, names)) for part in label.split(" - ")) if label else None
     times = _times(typed.columns)
-    event_time = times[0] if times else None
-    pattern, calendar, start, is_whole = _calendar(file, rows, event_time)
+    happened = _named(event_time, names) or next((one for one in times[:1] if not sounds_late(one)), None)
+    if happened is not None and happened not in times:
+        raise ValueError(f"column {happened!r} has no time in every row; {', '.join(times) or 'none'} has")
+    pattern, calendar, start, is_whole = _calendar(file, rows, happened)
     hidden = personal(typed.columns)
     spanned = answer.split(" - ") if answer else []
     late = leaks(rows, spanned[0]) if len(spanned) == 1 else {}
     outcome = _named(known_at, names) or (spanned[0] if len(spanned) == 2 else times[-1] if times else None)
-    late = {name: "" for name in (*spanned[:1], outcome) if name and name != event_time} | late
+    late = {name: "" for name in (*spanned[:1], outcome) if name and name != happened} | late
     key, repeated = _key(rows, [c for c in typed.columns if c.name not in late and c.name not in hidden], times)
     found = Proposal(
-        rows=rows.height, columns=typed.columns, undeclared=typed.undeclared, null_values=typed.null_values,
-        event_time=event_time, other_times=tuple(times[1:]), pattern=pattern, calendar=calendar, start=start,
+        rows=rows.height, columns=typed.columns, undeclared=typed.undeclared,
+        reading=replace(reading, null_values=("", *typed.null_values)) if reading else None, event_time=happened,
+        other_times=tuple(one for one in times if one != happened), pattern=pattern, calendar=calendar, start=start,
         is_whole=is_whole, key=key, repeated=repeated, label=answer, labels=label_candidates(typed.columns, times),
         known_at=outcome, late=late, personal=hidden, protected=tuple(filter(is_protected, rows.columns)),
         expectations=(),
@@ -115,12 +131,21 @@ def _times(columns: Sequence[Typed]) -> list[str]:
 
     def order(column: Typed) -> tuple[int, float]:
         name = column.name
-        word = -1 if any(w in name for w in START_WORDS) else int(any(w in name for w in END_WORDS))
+        word = -1 if START_WORDS.search(name) else int(sounds_late(name))
         median = column.values.to_physical().median()
         return word, float(median) if isinstance(median, int | float) else 0.0
 
     found = [c for c in columns if c.kind == "datetime" and not c.values.null_count() and len(c.values)]
     return [column.name for column in sorted(found, key=order)]
+
+
+def sounds_late(name: str) -> bool:
+    """Whether a time's name says when something ended or was last touched.
+
+    >>> [sounds_late(name) for name in ("reservation_status_date", "order_status_at", "calendar_date")]
+    [True, False, False]
+    """
+    return END_WORDS.search(name) is not None and START_WORDS.search(name) is None
 
 
 def _calendar(file: str, rows: pl.DataFrame, event_time: str | None) -> tuple[str, str, str, bool]:
@@ -163,7 +188,8 @@ def _expectations(found: Proposal, rows: pl.DataFrame) -> list[Line]:
     lines: list[Line] = []
     demanded = {*found.key, found.event_time}
     for column in found.columns:
-        lines += _of_column(column, parts, hidden=column.name in found.personal, is_demanded=column.name in demanded)
+        hidden = column.name in found.personal or column.name in found.key or _is_running(column)
+        lines += _of_column(column, parts, hidden=hidden, is_demanded=column.name in demanded)
     if found.event_time:
         lines += _of_times(found, rows)
     sizes = parts.group_by("partition").len()["len"]
@@ -205,6 +231,12 @@ def _of_column(column: Typed, parts: pl.DataFrame, *, hidden: bool, is_demanded:
     elif column.values.dtype.is_numeric() and values.n_unique() > 1:
         lines.append(_between(column, values))
     return lines
+
+
+def _is_running(column: Typed) -> bool:
+    """Whether a column numbers the rows: the next file goes on where this one ends."""
+    values = column.values
+    return values.dtype.is_integer() and values.n_unique() == len(values) > MOST_CODES
 
 
 def _between(column: Typed, values: pl.Series) -> Line:

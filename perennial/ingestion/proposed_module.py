@@ -5,12 +5,14 @@ It is laid out as `ruff format` would, so that it passes `make check` as it is.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from perennial.ingestion.goal import rough_goal
 from perennial.ingestion.proposal import ROW_NUMBER, Proposal
 from perennial.ingestion.typed import Typed
+from perennial.sources import Csv
 
 WIDTH = 118
 QUESTION = "QUESTION"
@@ -86,9 +88,11 @@ def _notes(found: Proposal) -> Iterator[str]:
         f'{QUESTION}: which columns does one know only with the outcome? They take known="with_label".', indent=0
     )
     if found.event_time is None:
+        sounds = f"{', '.join(found.other_times)} sounds like an end." if found.other_times else "No column says so."
+        answer = " Name a column by --event-time, or let" if found.other_times else " Let"
         yield from _comment(
-            f"{QUESTION}: when did a row happen? No column says so. The source must deliver one; it is declared here"
-            " as happened_at.",
+            f"{QUESTION}: when did a row happen? {sounds}{answer} Column(source=...) of happened_at compute it"
+            " from others; as it stands, the source must deliver that column, and the start is a guess.",
             indent=0,
         )
     for source in found.undeclared:
@@ -120,17 +124,27 @@ def _source(found: Proposal, name: str) -> Iterator[str]:
     yield f'        "{{root}}/{found.pattern}",'
     yield f'        root=env("{name.upper()}_SOURCE"),'
     yield '        licence="unknown",'
-    if found.null_values:
-        yield from _comment("texts that seem to stand for no value", indent=8)
-        listed = ", ".join(f'"{text}"' for text in ("", *found.null_values))
-        yield f"        format=Csv(null_values=({listed})),"
+    if found.reading is not None:
+        yield from _format(found.reading)
     if found.key == (ROW_NUMBER,):
         yield f'        row_number="{ROW_NUMBER}",'
     yield "    ),"
 
 
+def _format(reading: Csv) -> Iterator[str]:
+    """How text is read, where it is not as Csv() reads it."""
+    plain = Csv()
+    said = [f"separator={json.dumps(reading.separator)}"] if reading.separator != plain.separator else []
+    said += [f"encoding={json.dumps(reading.encoding)}"] if reading.encoding != plain.encoding else []
+    if reading.null_values != plain.null_values:
+        yield from _comment("texts that seem to stand for no value", indent=8)
+        said.append(f"null_values=({', '.join(map(_quoted, reading.null_values))})")
+    if said:
+        yield f"        format=Csv({', '.join(said)}),"
+
+
 def _time(found: Proposal) -> Iterator[str]:
-    if found.other_times:
+    if found.event_time and found.other_times:
         yield from _comment(f"guessed from the names and values; other times: {', '.join(found.other_times)}")
     yield from _comment("guesses: the timezone of these times, and how long after its end a partition is known")
     yield f"    time={found.calendar}("
@@ -205,7 +219,8 @@ def _features(found: Proposal) -> Iterator[str]:
     for text in feature_lines(found):
         yield f"        {text},"
     time = _event_time(found)
-    yield f'        col("{time}").dt.hour().alias("hour"),'
+    if found.event_time is None or found.column(time).values.dt.hour().n_unique() > 1:
+        yield f'        col("{time}").dt.hour().alias("hour"),'
     yield f'        col("{time}").dt.weekday().cast(str).alias("weekday"),'
     yield "    ],"
 

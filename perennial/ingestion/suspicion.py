@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -31,6 +32,10 @@ ALIKE = 0.95
 """Correlation with the label from which a column is suspected to be made from it."""
 LEAST = 30
 """Rows from which a correlation says something."""
+SAMPLE = 1_000
+"""Rows on which sums are looked for before they are proved on all."""
+WIDEST = 60
+"""Numeric columns whose sums are looked at."""
 FEW = 50
 """Categories of a column that may each hold one value of the label."""
 
@@ -78,7 +83,24 @@ def leaks(rows: pl.DataFrame, label: str) -> dict[str, str]:
                 found[name] = f"it moves with the label (correlation {together:.2f})"
         elif rows.schema[name] == pl.String and 1 < rows[name].n_unique() <= FEW and _decides(rows[name], target):
             found[name] = "each of its values has one value of the label"
-    return found
+    return found | (sums(rows, label) if rows.height >= LEAST else {})
+
+
+def sums(rows: pl.DataFrame, label: str) -> dict[str, str]:
+    """The pairs of columns that add up to `label` in every row, each with the reason."""
+    numbers = [name for name in rows.columns if rows.schema[name].is_numeric() and name != label][:WIDEST]
+    values = rows.select(pl.col(label, *numbers).cast(pl.Float64))
+    numbers = [name for name in numbers if values[name].n_unique() > 1]
+    pairs = list(itertools.combinations(numbers, 2))
+    for part in (values.head(SAMPLE), values):
+        told = part.select(_adds_up(*pair, label).alias(str(n)) for n, pair in enumerate(pairs)) if pairs else part
+        pairs = [pair for n, pair in enumerate(pairs) if told[str(n)].item()]
+    return {name: f"it adds up to the label with {' and '.join({*pair} - {name})}" for pair in pairs for name in pair}
+
+
+def _adds_up(one: str, other: str, label: str) -> pl.Expr:
+    gap = (pl.col(one) + pl.col(other) - pl.col(label)).abs()
+    return (gap <= 1e-9 * pl.col(label).abs().max()).all() & (gap.count() >= LEAST)
 
 
 def _decides(column: pl.Series, target: pl.Series) -> bool:

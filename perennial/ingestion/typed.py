@@ -14,7 +14,11 @@ from perennial.schema import POLARS_TYPES, Kind
 
 NO_VALUE = ("NULL", "null", "NA", "N/A", "n/a", "NaN", "nan", "None", "none", "-", "?")
 """Texts that mostly stand for no value."""
-TIMES = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%d.%m.%Y", "%m/%d/%Y")
+TIMES = (
+    *("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%d.%m.%Y", "%m/%d/%Y"),
+    *("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%+"),
+)
+"""The first that fits is taken; the last is ISO 8601 with `Z` or an offset."""
 KINDS: dict[Kind, tuple[type[pl.DataType], ...]] = {
     "int32": (pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16),
     "int64": (pl.Int64, pl.UInt32, pl.UInt64),
@@ -93,16 +97,29 @@ def _typed(raw: pl.Series, name: str, stand_ins: Sequence[str], *, is_text: bool
     if dtype == pl.String and is_text:
         return _read(raw.set(raw.is_in(list(stand_ins)).fill_null(value=False), None), name)
     kind = _kind(dtype)
+    if dtype == pl.String:  # as from JSON lines, where numbers have a type and times have none
+        return _read_time(raw, name) or Typed(name=name, source=source, kind="string", values=raw.alias(name))
     if kind is None:
         return None
-    return Typed(name=name, source=source, kind=kind, values=raw.cast(POLARS_TYPES[kind]).alias(name))
+    values = _in_utc(raw).cast(POLARS_TYPES[kind], strict=False)
+    if dtype.is_decimal() and not (values.cast(dtype, strict=False) == raw).all():
+        return None
+    return Typed(name=name, source=source, kind=kind, values=values.alias(name))
 
 
 def _kind(dtype: pl.DataType) -> Kind | None:
-    """The declared kind that holds every value of a type, or None."""
-    if isinstance(dtype, pl.Datetime) and dtype.time_zone is None:
+    """The declared kind that holds every value of a type, or None; of a decimal most values."""
+    if isinstance(dtype, pl.Datetime):
         return "datetime"
+    if isinstance(dtype, pl.Decimal):
+        return "float64" if dtype.scale else "int64"
     return next((kind for kind, types in KINDS.items() if dtype in types), None)
+
+
+def _in_utc(raw: pl.Series) -> pl.Series:
+    """Times with an offset as UTC's clock shows them, which is the timezone that is proposed."""
+    aware = isinstance(raw.dtype, pl.Datetime) and raw.dtype.time_zone is not None
+    return raw.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if aware else raw
 
 
 def _read(text: pl.Series, name: str) -> Typed:
@@ -114,8 +131,15 @@ def _read(text: pl.Series, name: str) -> Typed:
             read = text.str.strip_chars().cast(POLARS_TYPES[kind], strict=False)
             if read.null_count() == text.null_count():
                 return Typed(name=name, source=source, kind=kind, values=read.alias(name))
-    for form in TIMES if len(present) else ():
+    return _read_time(text, name) or Typed(name=name, source=source, kind="string", values=text.alias(name))
+
+
+def _read_time(text: pl.Series, name: str) -> Typed | None:
+    """A text column as times, where every text is one in the same form."""
+    first = next(iter(text.drop_nulls().head(1)), "")
+    for form in TIMES if first[:1].isdigit() else ():
         read = text.str.to_datetime(form, strict=False, time_unit="us")
         if read.null_count() == text.null_count():
-            return Typed(name=name, source=source, kind="datetime", values=read.alias(name), time_format=form)
-    return Typed(name=name, source=source, kind="string", values=text.alias(name))
+            values = _in_utc(read).alias(name)
+            return Typed(name=name, source=text.name, kind="datetime", values=values, time_format=form)
+    return None

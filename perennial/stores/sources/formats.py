@@ -51,6 +51,8 @@ def read_rows(content: Content, source: Files, *, spool: Path, where: str) -> Ro
         found = Rows(rows=read_json_lines(content, where=where))
     else:
         declared = source.format if isinstance(source.format, Csv) else Csv()
+        if nature.encoding and not declared.encoding.lower().replace("_", "-").startswith(nature.encoding):
+            raise _not_a_table(content, nature, f"text in {declared.encoding}", where=where)
         found = Rows(rows=read_csv(content, declared, where=where), is_text=True)
     return _number(found, source.row_number, where=where)
 

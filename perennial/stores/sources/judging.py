@@ -13,7 +13,7 @@ Kind = Literal["parquet", "csv", "json lines", "zip", "gzip", "nothing"]
 
 SUFFIXES: dict[str, Kind] = {
     ".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".jsonl": "json lines", ".ndjson": "json lines",
-    ".zip": "zip", ".gz": "gzip",
+    ".json": "json lines", ".zip": "zip", ".gz": "gzip",
 }  # fmt: skip
 NAMES: dict[Kind, str] = {
     "parquet": "a complete parquet file", "csv": "text with a header line", "json lines": "one JSON object a line",
@@ -30,6 +30,8 @@ class Nature:
     called: str
     """For a sentence: `an HTML page '404 Not Found'`."""
     hint: str = "a download may have been cut short or answered with an error page"
+    encoding: str = ""
+    """What a text must be declared as, where its first bytes say so."""
 
 
 def expected_kind(source: Files, name: str) -> Kind | None:
@@ -90,9 +92,10 @@ def _foreign(head: bytes) -> Nature | None:
 
 def _text(head: bytes) -> Nature:
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return Nature(kind="csv", called="text in UTF-16", hint="declare Csv(encoding='utf-16')")
+        hint = "declare Csv(encoding='utf-16'); for perennial infer it is --encoding"
+        return Nature(kind="csv", called="text in UTF-16", hint=hint, encoding="utf-16")
     if b"\0" in head:
         return Nature(kind="nothing", called="no kind of file that is known here")
-    if head.lstrip().startswith(b"{"):
+    if re.match(rb"\s*(\{|\[\s*[\[{\]])", head.removeprefix(b"\xef\xbb\xbf")):  # a header may begin with a bracket
         return Nature(kind="json lines", called="JSON")
     return Nature(kind="csv", called="text")

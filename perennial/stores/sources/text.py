@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TextIO
 
 import polars as pl
@@ -14,6 +15,7 @@ import polars as pl
 from perennial.errors import SourceError
 from perennial.sources import Csv
 from perennial.stores.sources.content import BLOCK, Content
+from perennial.stores.sources.separators import likely_separator
 
 LONGEST_ROW = 64 * BLOCK
 """Bytes of one row at most; a smaller file is read in smaller blocks."""
@@ -54,9 +56,11 @@ def read_csv(content: Content, declared: Csv, *, where: str) -> pl.DataFrame:
 
 
 def read_json_lines(content: Content, *, where: str) -> pl.DataFrame:
-    """One row an object; a name that some objects lack is null in theirs."""
+    """One row an object, whether each has a line or all are in one array; a name that some lack is null in theirs."""
+    if content.head().lstrip().startswith(b"["):
+        content = _lines_of_array(content, where=where)
     try:
-        return pl.read_ndjson(content.opened(), infer_schema_length=None)
+        return pl.read_ndjson(content.opened(), infer_schema_length=None) if content.size else pl.DataFrame()
     except pl.exceptions.PolarsError as error:
         found = str(error).splitlines()[0]
         for number, line in enumerate(content.opened(), 1):
@@ -67,6 +71,23 @@ def read_json_lines(content: Content, *, where: str) -> pl.DataFrame:
         raise SourceError(
             f"{content.name} is not JSON lines", where=where, found=found, expected="one JSON object a line in UTF-8"
         ) from error
+
+
+def _lines_of_array(content: Content, *, where: str) -> Content:
+    """The objects of a JSON array, one a line, so that both are typed alike."""
+    problem = "another value than an object"
+    try:
+        values = json.load(content.opened())
+        wrong = [n for n, value in enumerate(values, 1) if not isinstance(value, dict)]
+        if not wrong:
+            lines = b"".join(json.dumps(value).encode() + b"\n" for value in values)
+            return replace(content, file=io.BytesIO(lines), size=len(lines))
+        problem = f"element {wrong[0]} is no object: {_short(json.dumps(values[wrong[0] - 1]).encode())}"
+    except (ValueError, RecursionError) as error:
+        problem = str(error)
+    raise SourceError(
+        f"{content.name} is no JSON array of objects", where=where, found=problem, expected="only objects"
+    )
 
 
 def _problem_in_json(line: bytes) -> str | None:
@@ -93,6 +114,15 @@ def _header(content: Content, declared: Csv, *, where: str) -> list[str]:
             found=f"column {twice[0]!r} twice" if twice else "no names",
             expected="a header line with a name of its own for each column",
         )
+    likely = likely_separator(content, declared) if len(names) == 1 else declared.separator
+    if likely != declared.separator:
+        raise SourceError(
+            f"{content.name} has one column",
+            where=where,
+            found=f"{_short(names[0].encode())}, and every line holds {likely!r}",
+            expected=f"fields separated by {declared.separator!r}",
+            hint=f"declare Csv(separator={likely!r}); for perennial infer it is --separator",
+        )
     return names
 
 
@@ -110,7 +140,7 @@ def _broken_line(content: Content, declared: Csv, fields: int, problem: str, *, 
             where=where,
             found=found,
             expected=f"text in {declared.encoding}",
-            hint="declare Csv(encoding='...')",
+            hint="declare its encoding, such as Csv(encoding='latin-1'); for perennial infer it is --encoding",
         )
     return SourceError(
         f"{content.name} has a line that does not fit its header",

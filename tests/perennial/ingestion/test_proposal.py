@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -59,7 +60,7 @@ def test_the_proposal_of_a_real_file_loads_and_every_expectation_holds_on_that_f
     file, label = SETS[name]
     raw = rows_of(real_data / file, tmp_path, Files(Path(file).name))
 
-    found = propose(raw.frame, file=Path(file).name, is_text=raw.is_text, label=label)
+    found = propose(raw.frame, file=Path(file).name, reading=Csv() if raw.is_text else None, label=label)
     pipeline = declared(module_text(found, name=name), name)
 
     assert isinstance(pipeline.source, Files)
@@ -78,7 +79,7 @@ def test_the_proposal_of_a_real_file_loads_and_every_expectation_holds_on_that_f
 
 def test_without_a_label_it_asks_and_does_not_load() -> None:
     found = propose(
-        pl.DataFrame({"price": ["1.5", "2.5"], "at": ["2024-01-01", "2024-01-02"]}), file="a.csv", is_text=True
+        pl.DataFrame({"price": ["1.5", "2.5"], "at": ["2024-01-01", "2024-01-02"]}), file="a.csv", reading=Csv()
     )
     text = module_text(found, name="rides")
 
@@ -132,16 +133,111 @@ def test_rows_that_nothing_tells_apart_are_known_by_their_number() -> None:
 def test_texts_for_no_value_are_named_and_codes_stay_text() -> None:
     rows = pl.DataFrame({"agent": ["9", "NULL", "7"], "zip_code": ["01067", "10115", "80331"], "n": ["1", "2", "3"]})
 
-    found = propose(rows, file="a.csv", is_text=True)
+    found = propose(rows, file="a.csv", reading=Csv())
 
     assert [(c.name, c.kind) for c in found.columns] == [("agent", "int64"), ("zip_code", "string"), ("n", "int64")]
-    assert found.null_values == ("NULL",)
-    assert Csv(null_values=("", "NULL")).null_values == ("", "NULL")
+    assert found.reading == Csv(null_values=("", "NULL"))
+    assert 'format=Csv(null_values=("", "NULL")),' in module_text(found, name="agents")
 
 
 def test_an_unknown_label_is_named_with_the_columns_there_are() -> None:
     with pytest.raises(ValueError, match="no column 'nope'; the file has n"):
         propose(pl.DataFrame({"n": [1]}), file="a.csv", label="nope")
+
+
+def test_a_key_and_a_running_number_have_no_range_which_the_next_file_leaves() -> None:
+    numbers = range(1, 201)
+    rows = pl.DataFrame({"nr": numbers, "ticket": [7 * n for n in numbers], "size": [n % 9 for n in numbers]})
+
+    claims = [line.text for line in propose(rows, file="a.csv").expectations]
+
+    assert [claim for claim in claims if "between(" in claim] == [
+        'expect.between("size", 0, 8)', "expect.rows_between(100, 400)"
+    ]  # fmt: skip
+    assert 'expect.not_null("nr")' in claims
+
+
+@pytest.mark.parametrize("name", ["reservation_status_date", "closed_at", "updated_at", "dropoff_datetime"])
+def test_a_sole_time_that_sounds_like_an_end_is_a_question_until_it_is_named(name: str) -> None:
+    rows = pl.DataFrame({name: [datetime(2024, 1, n) for n in range(1, 9)], "n": range(8), "gone": [0, 1] * 4})
+
+    asked = propose(rows, file="a.csv", label="gone")
+    told = propose(rows, file="a.csv", label="gone", event_time=name)
+
+    text = module_text(asked, name="rows")
+    assert f"QUESTION: when did a row happen? {name} sounds like an end." in text
+    assert declared(text, "rows").time.event_time == "happened_at"
+    assert name in asked.late
+    assert declared(module_text(told, name="rows"), "rows").time.event_time == name
+    with pytest.raises(ValueError, match="column 'n' has no time in every row"):
+        propose(rows, file="a.csv", event_time="n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2024-01-01T10:00:00", "2024-01-01T10:00:00.25", "2024-01-01 10:00:00.250000"),
+        *("2024-01-01T10:00:00Z", "2024-01-01T10:00:00.5Z", "2024-01-01 10:00:00Z", "2024-01-01T12:00:00+02:00"),
+    ],
+)
+@pytest.mark.parametrize("reading", [Csv(), None])
+def test_a_time_in_text_is_known_for_one_however_it_is_written(text: str, reading: Csv | None) -> None:
+    frame = pl.DataFrame({"started_at": [text] * 3, "n": ["1", "2", "3"] if reading else [1, 2, 3]})
+    frame = frame.with_columns(size=pl.col("n"))
+
+    found = propose(frame, file="a.csv", reading=reading, label="n")
+    pipeline = declared(module_text(found, name="rows"), "rows")
+    cast = cast_partition(frame, pipeline.schema, where="x", is_text=reading is not None, timezone="UTC")
+
+    assert pipeline.time.event_time == "started_at"
+    assert cast.frame["started_at"].dt.truncate("1s").to_list() == [datetime(2024, 1, 1, 10)] * 3
+    assert cast.frame["started_at"].to_list() == found.column("started_at").values.to_list()
+
+
+def test_times_with_an_offset_and_decimals_are_kept() -> None:
+    at = pl.Series("started_at", [datetime(2024, 1, 1, n, tzinfo=UTC) for n in range(3)]).dt.convert_time_zone(
+        "Asia/Tokyo"
+    )
+    price = pl.Series("price", ["1.10", "2.20", "3.30"]).cast(pl.Decimal(10, 2))
+    number = pl.Series("number", ["1", "2", "3"]).cast(pl.Decimal(20, 0))
+    exact = pl.Series("exact", ["1234567890123456.12"] * 3).cast(pl.Decimal(20, 2))
+    frame = pl.DataFrame([at, price, number, exact])
+
+    found = propose(frame, file="a.parquet", label="price")
+    pipeline = declared(module_text(found, name="rows"), "rows")
+
+    assert [(c.name, c.kind) for c in found.columns] == [
+        ("started_at", "datetime"),
+        ("price", "float64"),
+        ("number", "int64"),
+    ]
+    assert found.undeclared == ("exact",)
+    cast = cast_partition(frame, pipeline.schema, where="x", timezone=pipeline.time.timezone)
+    assert cast.frame["price"].to_list() == [1.1, 2.2, 3.3]
+    assert cast.frame["started_at"][0] == datetime(2024, 1, 1)
+
+
+def test_two_columns_that_add_up_to_the_label_are_barred() -> None:
+    part = pl.DataFrame({"casual": [n * 7 % 31 for n in range(60)], "member": [n * 5 % 37 for n in range(60)]})
+    rows = part.with_columns(cnt=pl.sum_horizontal("casual", "member"), none=pl.lit(0), hour=pl.int_range(60) % 24)
+
+    assert propose(rows, file="a.csv", label="cnt").late == {
+        "cnt": "",
+        "casual": "it adds up to the label with member",
+        "member": "it adds up to the label with casual",
+    }
+    almost = rows.with_columns(cnt=pl.col("cnt") + (pl.int_range(60) == 59).cast(int))
+    assert propose(almost, file="a.csv", label="cnt").late == {"cnt": ""}
+
+
+def test_how_text_was_read_is_declared() -> None:
+    reading = Csv(separator="\t", encoding="latin-1")
+
+    found = propose(pl.DataFrame({"n": ["1", "2"]}), file="a.tsv", reading=reading, label="n")
+
+    pipeline = declared(module_text(found, name="rows"), "rows")
+    assert isinstance(pipeline.source, Files)
+    assert pipeline.source.format == reading
 
 
 @given(st.floats(-1e9, 1e9).filter(lambda x: abs(x) > 1e-6))
@@ -185,7 +281,7 @@ def test_the_module_is_laid_out_as_make_check_wants_it(tmp_path: Path) -> None:
     )
     (tmp_path / "__init__.py").touch()
     module = tmp_path / "proposed.py"
-    module.write_text(module_text(propose(rows, file="a.csv", is_text=True, label="share"), name="proposed"))
+    module.write_text(module_text(propose(rows, file="a.csv", reading=Csv(), label="share"), name="proposed"))
 
     for command in (["check"], ["format", "--check"]):
         ruff = [sys.executable, "-m", "ruff", *command, "--config", str(CLONE / "pyproject.toml"), str(module)]

@@ -208,3 +208,52 @@ def test_what_is_written_as_csv_is_read_back(rows: list[tuple[str, str]]) -> Non
     found = read(content, Files("x", format=Csv(null_values=()))).frame
 
     assert found.equals(table)
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t", "|"])
+def test_a_text_that_another_sign_separates_is_one_clear_error(sign: str) -> None:
+    declared = Csv(separator=";" if sign == "," else ",")
+    text = 'id;place;size\n1;"a, b";2.5\n2;b;3\n'.replace(";", sign)
+
+    problem = refusal(text.encode(), Files("x", format=declared))
+
+    assert "one column" in problem
+    assert f"Csv(separator={sign!r})" in problem
+
+
+@pytest.mark.parametrize("text", ['text\n"a, b"\nc\n', "a;b\n1\n2\n", "a\n1;2\n3;4\n"])
+def test_one_column_is_read_where_no_other_sign_cuts_header_and_rows(text: str) -> None:
+    assert read(text.encode(), Files("x", format=Csv())).frame.width == 1
+
+
+def test_an_array_of_objects_is_read_as_json_lines_are() -> None:
+    lines = b'{"zone":1,"name":"Newark","at":"2024-01-01"}\n{"zone":2.5}\n'
+    array = b'\n[{"zone":1,"name":"Newark","at":"2024-01-01"},\n {"zone":2.5}]'
+
+    assert read(array).frame.equals(read(lines).frame)
+    assert read(array, name="a.json").frame.equals(read(gzip.compress(array), Files("x", format=JsonLines())).frame)
+    assert read(b"[]").frame.height == 0
+    assert read(b"[id],[name]\n1,2\n").frame.columns == ["[id]", "[name]"]
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (b'[{"a":1}, [2]]', ["no JSON array of objects", "element 2 is no object: '[2]'"]),
+        (b'[{"a":1}, {"a":', ["no JSON array of objects", "line 1"]),
+        (b"[[1, 2], [3, 4]]", ["element 1 is no object"]),
+    ],
+)
+def test_an_array_of_something_else_is_told(array: bytes, words: list[str]) -> None:
+    problem = refusal(array)
+
+    for word in words:
+        assert word in problem
+
+
+def test_text_in_utf_16_says_what_to_declare() -> None:
+    content = "a,b\n1,2\n".encode("utf-16")
+
+    assert "is text in UTF-16" in refusal(content)
+    assert "declare Csv(encoding='utf-16')" in refusal(content, Files("x", format=Csv(separator=";")))
+    assert read(content, Files("x", format=Csv(encoding="UTF_16"))).frame.rows() == [("1", "2")]
