@@ -331,6 +331,8 @@ def _short(value: object, column: Column) -> str:
 
 
 def _type_name(dtype: pl.DataType) -> str:
+    if isinstance(dtype, pl.Datetime):
+        return f"datetime[{', '.join(filter(None, (dtype.time_unit, dtype.time_zone)))}]"
     return str(dtype).lower()
 
 

@@ -96,6 +96,24 @@ def test_infer_prints_or_writes_and_names_what_is_no_table(perennial: Command, c
     assert "no column 'nope'; the file has fare" in unknown.errors
 
 
+def test_infer_finds_the_separator_and_takes_what_it_is_told(perennial: Command, tmp_path: Path) -> None:
+    lines = "ride;zone;closed_at;fare\n" + "".join(f"{n};Köln;2024-01-05;{n % 7}\n" for n in range(20))
+    (tmp_path / "rides.csv").write_bytes(lines.encode("latin-1"))
+    (tmp_path / "dots.csv").write_bytes(lines.replace(";", ":").encode())
+
+    unreadable = perennial("infer", str(tmp_path / "rides.csv"))
+    told = perennial("infer", str(tmp_path / "rides.csv"), "--encoding", "latin-1", "--event-time", "closed_at")
+    dots = perennial("infer", str(tmp_path / "dots.csv"), "--separator", ":", "--label", "fare")
+    nonsense = perennial("infer", str(tmp_path / "rides.csv"), "--separator", "::")
+
+    assert "it is --encoding" in unreadable.errors
+    assert 'format=Csv(separator=";", encoding="latin-1"),' in told.output
+    assert 'event_time="closed_at"' in told.output
+    assert 'format=Csv(separator=":"),' in dots.output
+    assert "QUESTION: when did a row happen? closed_at sounds like an end." in dots.output
+    assert nonsense.code != 0
+
+
 def test_the_name_of_a_file_without_its_date_is_the_pipelines() -> None:
     assert name_of(Path("2024-01.csv")) == "data"
     assert name_of(Path("Rides (EU) 2024_01_02.csv.zip")) == "rides_eu"

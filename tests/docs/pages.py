@@ -19,6 +19,7 @@ READ_IN_ORDER = (
     "lake.md",
     "validation.md",
     "online-features.md",
+    "sources.md",
 )
 GUIDES = [CLONE / "docs" / name for name in READ_IN_ORDER]
 """In the order in which a newcomer reads them: a page's commands may rest on those of the pages before."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import re
 import shlex
 import tomllib
@@ -12,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from cli.main import app
+from perennial import Column, Csv, Files, JsonLines, Lookup, Parquet, Pushed, Sql, expect
 from perennial.promotion.gates import GATES
 from perennial.settings import CLONE, SETTINGS
 from serving.metrics import Metrics
@@ -62,6 +65,20 @@ def test_every_setting_that_is_named_exists(page: Path) -> None:
     named = set(re.findall(r"\bPERENNIAL_[A-Z_]+", page.read_text()))
 
     assert named - set(SETTINGS) - OF_TESTS == set()
+
+
+def test_every_expectation_and_kind_of_source_has_its_line_with_every_option() -> None:
+    page = (CLONE / "docs" / "sources.md").read_text()
+    claims = {name for name, one in vars(expect).items() if inspect.isfunction(one) and not name.startswith("_")}
+    options = [field.name for kind in (Files, Csv, Column) for field in dataclasses.fields(kind)]
+
+    assert [
+        name for name in sorted(claims - {"time_rules", "replace", "dataclass"}) if f"| `expect.{name}(" not in page
+    ] == []
+    assert [one for one in options if one not in page] == []
+    assert [
+        kind.__name__ for kind in (Sql, Pushed, Lookup, Parquet, JsonLines) if f"{kind.__name__}(" not in page
+    ] == []
 
 
 @each_page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -75,6 +76,36 @@ def test_the_proposal_of_a_real_file_loads_and_every_expectation_holds_on_that_f
     assert split.quarantined.height == 0
     assert not [r.expectation.claim for v in verdicts.values() for r in v.results if not r.success]
     assert len(verdicts) == landed["partition"].n_unique() >= 1
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("name", "learned"), [("taxi", 64_809), ("hotel", 20_000), ("bike", 8_645), ("credit", 20_000)]
+)
+def test_what_the_first_rows_of_a_real_source_suggest_takes_the_next(
+    real_data: Path, tmp_path: Path, name: str, learned: int
+) -> None:
+    file, label = SETS[name]
+    raw = rows_of(real_data / file, tmp_path, Files(Path(file).name))
+    march = [rows_of(real_data / file.replace("-02", "-03"), tmp_path, Files("x")).frame] if name == "taxi" else []
+    first, following = raw.frame.head(learned), pl.concat([raw.frame, *march]).slice(learned, 5_000 if march else 700)
+
+    found = propose(first, file="a.csv", reading=Csv() if raw.is_text else None, label=label)
+    pipeline = declared(module_text(found, name=name), name)
+
+    assert isinstance(pipeline.source, Files)
+    read = pipeline.source.format if isinstance(pipeline.source.format, Csv) else Csv()
+    lacking = pl.all().replace(dict.fromkeys(read.null_values)) if raw.is_text else pl.all()
+    rows = following.with_columns(lacking).with_row_index(ROW_NUMBER, offset=1)
+    if found.event_time is None:  # what the question asks for
+        rows = rows.with_columns(happened_at=pl.lit("2024-01-01").str.to_datetime("%Y-%m-%d"))
+    schema = replace(pipeline.schema, allow_additional=True)
+    cast = cast_partition(rows, schema, where=name, is_text=raw.is_text, timezone="UTC")
+    split = split_rows(partitions_of(cast.frame, pipeline, found), pipeline.expectations, pipeline.time)
+    assert split.quarantined.height <= 0.05 * cast.frame.height
+    assert not [one for one in pipeline.key if f"between({one!r}" in str(pipeline.expectations)]
+    assert {"bike": "dteday", "taxi": "lpep_pickup_datetime"}.get(name) == found.event_time
+    assert name != "bike" or {"casual", "registered"} <= set(found.late)
 
 
 def test_without_a_label_it_asks_and_does_not_load() -> None:
