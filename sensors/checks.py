@@ -14,8 +14,6 @@ from dagster._core.event_api import PartitionKeyFilter
 
 from perennial.settings import Home
 from perennial.stores.clock import Clock
-from perennial.stores.lake.summaries import KIND as ACKNOWLEDGED
-from perennial.stores.lake.summaries import TABLE as SUMMARY
 from perennial.stores.lake.tables import Tables
 from resources.runs import UNFINISHED
 
@@ -90,7 +88,7 @@ def build_failed_checks() -> dg.SensorDefinition:
         waiting = [one.id for one in failing if one.run_id and one.run_id not in ended]
         said = []
         for one in failing:
-            settled = one.id in waiting or not ended.get(one.run_id, True) or is_acknowledged(tables, one)
+            settled = one.id in waiting or not ended.get(one.run_id, True)
             if not settled and _stands(context.instance, one):
                 tables.operations.raise_alert(one.pipeline, one.kind, one.key, one.message(home), at=clock.now())
                 said.append(f"raised {one.key}")
@@ -142,18 +140,6 @@ def _stands(instance: dg.DagsterInstance, one: Told) -> bool:
         partition_filter=PartitionKeyFilter(key=one.evaluation.partition),
     )
     return not newest or newest[0].run_id == one.run_id
-
-
-def is_acknowledged(tables: Tables, one: Told) -> bool:
-    """Whether a person has said that the partition is right as it is, although its history blocks it."""
-    asset, partition = one.evaluation.asset_key.path[-1], one.evaluation.partition
-    if asset != SUMMARY or not partition:
-        return False
-    record = tables.operations.partitions(one.pipeline, SUMMARY).get(partition)
-    said = tables.operations.ledger(one.pipeline, limit=None, kind=ACKNOWLEDGED)
-    return record is not None and any(
-        entry.subject == partition and entry.details.get("accepted") == record.inputs.get("accepted") for entry in said
-    )
 
 
 def _close(tables: Tables, passed: Sequence[Told], clock: Clock) -> list[str]:

@@ -16,7 +16,7 @@ from cli.status import show_outdated
 from perennial import Late, Windows, col, days
 from perennial.errors import PartitionBlocked
 from perennial.graph.backfill import problems_in
-from perennial.stores.clock import FixedClock
+from perennial.stores.clock import Clock, FixedClock
 from perennial.stores.lake.windows import collect_training_set
 from pipelines.delivery_eta import delivery_eta
 from tests.assets.house import House, copy_of, open_house, simulate_days
@@ -148,7 +148,7 @@ def test_status_names_a_training_set_that_learned_from_labels_which_are_others_n
 
 def status(house: House) -> str:
     console = Console(file=io.StringIO(), width=200)
-    show_outdated(house.pipeline, house.tables, console)
+    show_outdated(house.pipeline, house.tables, console, now=(house.clock or Clock()).now())
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 

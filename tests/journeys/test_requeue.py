@@ -100,7 +100,7 @@ def requeue(house: House, key: str) -> tuple[str | None, str]:
 
 def status(house: House) -> str:
     console = Console(file=io.StringIO(), width=200)
-    show_outdated(house.pipeline, house.tables, console)
+    show_outdated(house.pipeline, house.tables, console, now=(house.clock or Clock()).now())
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 

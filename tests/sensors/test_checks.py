@@ -7,10 +7,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from perennial.graph.records import PartitionRecord
 from resources.runs import run_assets
 from sensors.checks import build_failed_checks
-from tests.sensors.conftest import NOW, World
+from tests.sensors.conftest import World
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 DAYS = dg.StaticPartitionsDefinition(["2024-01-01", "2024-01-02", "2024-01-03"])
@@ -165,25 +164,3 @@ def test_one_reported_without_a_run_is_told(world: World) -> None:
     tick(world, None)
 
     assert alerts(world) == [("check_warns", "eta/features is_up_to_date")]
-
-
-def test_a_day_that_a_person_has_found_right_is_not_told_and_a_later_revision_of_it_is(world: World) -> None:
-    day = "2024-01-01"
-    evaluation = dg.AssetCheckEvaluation(
-        asset_key=dg.AssetKey(["eta", "summary"]), check_name="resembles_its_history", partition=day, passed=False,
-        metadata={}, severity=ERROR,
-    )  # fmt: skip
-    world.instance.report_runless_asset_event(evaluation)
-
-    for revision, told in ((1, []), (2, [("failed_check", f"eta/summary resembles_its_history {day}")])):
-        record = PartitionRecord(
-            partition=day, revision=revision, content_hash="s", rows=1, inputs={"accepted": f"rows {revision}"}
-        )
-        world.operations.record_partitions("eta", "summary", [record], at=NOW)
-        if revision == 1:
-            world.operations.append_decision(
-                "eta", "acknowledgement", day, "a holiday", {"accepted": "rows 1"}, at=NOW, actor="a test"
-            )
-        tick(world, None)
-
-        assert alerts(world) == told

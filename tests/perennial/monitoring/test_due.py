@@ -57,6 +57,9 @@ class Written:
     reason: str | None = None
     inputs: dict[str, str] = field(default_factory=dict)
     known_at: None = None
+    partition: str = ""
+    rows: int = 0
+    provenance: dict[str, Any] = field(default_factory=dict)
 
 
 @given(pipeline=st.sampled_from(PIPELINES), data=st.data(), as_of=st.integers(0, 3))
