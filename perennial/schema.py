@@ -6,7 +6,6 @@ text is a way to write a number: it is read as that integer, or as the float of 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
@@ -14,6 +13,7 @@ from typing import Literal
 import polars as pl
 
 from perennial.errors import SchemaSkew
+from perennial.wall_clock import on_wall_clock, time_as_text
 
 Kind = Literal["string", "int32", "int64", "float32", "float64", "bool", "datetime"]
 
@@ -29,8 +29,6 @@ POLARS_TYPES: dict[Kind, pl.DataType] = {
 """Lake type of each declared kind; a datetime is wall-clock time in the pipeline's timezone."""
 HIDDEN = "hidden"
 """What a person reads in place of personal data."""
-OFFSET = re.compile(r"\d(Z|[+-]\d\d:?\d\d)$")
-"""How the text of a time ends that says its offset from UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +107,7 @@ def cast_partition(
     for name, column in schema.columns.items():
         raw = _raw(typed, name, column, where=where)
         wanted = POLARS_TYPES[column.kind]
-        local = _wall_clock(raw, wanted, timezone)
+        local = on_wall_clock(raw, wanted, timezone)
         if raw.dtype != wanted:
             wall = f", the wall clock of {timezone}" if local is not raw else ""
             notes.append(f"{name}: {_type_name(raw.dtype)} to {_type_name(wanted)}{wall}")
@@ -134,7 +132,7 @@ def declared_column(
         raise _missing(missing, frame, where=where)
     frame = frame.select(needed)
     typed = _typed(frame, schema, where=where) if is_text else frame
-    raw = _wall_clock(_raw(typed, name, column, where=where), POLARS_TYPES[column.kind], timezone)
+    raw = on_wall_clock(_raw(typed, name, column, where=where), POLARS_TYPES[column.kind], timezone)
     return _cast_column(raw, column, name=name, where=where).alias(name)
 
 
@@ -170,21 +168,9 @@ def _typed(frame: pl.DataFrame, schema: Schema, *, where: str) -> pl.DataFrame:
             continue
         raw = frame.get_column(source)
         if raw.dtype == pl.String and column.kind == "datetime":
-            raise _time_as_text(raw, column, name=name, where=where)
+            raise time_as_text(raw, _example(raw, column), name=name, where=where)
         found.append(_read_text(raw, column, name=name, where=where) if raw.dtype == pl.String else raw)
     return frame.with_columns(found)
-
-
-def _time_as_text(raw: pl.Series, column: Column, *, name: str, where: str) -> SchemaSkew:
-    """What to raise for a time that is text: only its declaration can say how it is written."""
-    form = "%+" if OFFSET.search(str(raw.drop_nulls().first())) else "%Y-%m-%d"
-    return SchemaSkew(
-        f"column {name!r} is text",
-        where=where,
-        found=_example(raw, column),
-        expected="a time",
-        hint=f'declare its format: Column("datetime", source=col("{raw.name}").str.to_datetime("{form}"))',
-    )
 
 
 def _read_text(raw: pl.Series, column: Column, *, name: str, where: str) -> pl.Series:
@@ -258,15 +244,6 @@ def _missing(missing: list[str], frame: pl.DataFrame, *, where: str) -> SchemaSk
     )
 
 
-def _wall_clock(raw: pl.Series, wanted: pl.DataType, timezone: str | None) -> pl.Series:
-    """A time with an offset as `timezone` shows it, as pushed events and databases are read; others as they are."""
-    if timezone is None or not isinstance(wanted, pl.Datetime) or not isinstance(raw.dtype, pl.Datetime):
-        return raw
-    if raw.dtype.time_zone is None:
-        return raw
-    return raw.dt.convert_time_zone(timezone).dt.replace_time_zone(None)
-
-
 def _cast_column(raw: pl.Series, column: Column, *, name: str, where: str) -> pl.Series:
     wanted = POLARS_TYPES[column.kind]
     if raw.dtype == wanted:
@@ -274,7 +251,7 @@ def _cast_column(raw: pl.Series, column: Column, *, name: str, where: str) -> pl
     if raw.dtype == pl.Null:
         return raw.cast(wanted)
     if raw.dtype == pl.String and isinstance(wanted, pl.Datetime):
-        raise _time_as_text(raw, column, name=name, where=where)
+        raise time_as_text(raw, _example(raw, column), name=name, where=where)
     if not _comparable(raw.dtype, wanted):
         raise SchemaSkew(
             f"column {name!r} has another type",

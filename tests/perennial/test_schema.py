@@ -61,11 +61,11 @@ def test_stops_what_does_not_fit_and_says_where(rows: pl.DataFrame, words: list[
 @pytest.mark.parametrize(
     ("rows", "column", "is_text"),
     [
-        (pl.DataFrame({"phone": ["0171 555"]}), Column("int64"), False),
-        (pl.DataFrame({"phone": ["0171 555"]}), Column("int64"), True),
-        (pl.DataFrame({"phone": ["0171 555"]}), Column("datetime"), True),
-        (pl.DataFrame({"phone": [171555.5]}), Column("int64"), False),
-        (pl.DataFrame({"phone": ["0171 555"]}), Column("int64", source=pl.col("phone").cast(pl.Int64)), False),
+        (pl.DataFrame({"phone": ["088171 555"]}), Column("int64"), False),
+        (pl.DataFrame({"phone": ["088171 555"]}), Column("int64"), True),
+        (pl.DataFrame({"phone": ["088171 555"]}), Column("datetime"), True),
+        (pl.DataFrame({"phone": [88171555.5]}), Column("int64"), False),
+        (pl.DataFrame({"phone": ["088171 555"]}), Column("int64", source=pl.col("phone").cast(pl.Int64)), False),
     ],
 )
 def test_no_message_tells_a_value_of_personal_data(rows: pl.DataFrame, column: Column, is_text: bool) -> None:
@@ -74,9 +74,9 @@ def test_no_message_tells_a_value_of_personal_data(rows: pl.DataFrame, column: C
             cast_partition(rows, Schema({"phone": column}), where="calls 2024-01", is_text=is_text)
         return "".join(traceback.format_exception(caught.value))
 
-    assert "171" in told(column)
+    assert "88171" in told(column)
     hidden = told(replace(column, pii=True))
-    assert "171" not in hidden
+    assert "88171" not in hidden  # longer than any line number of the traceback
     assert "hidden" in hidden
 
 

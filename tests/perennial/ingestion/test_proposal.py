@@ -185,7 +185,7 @@ def test_a_key_and_a_running_number_have_no_range_which_the_next_file_leaves() -
     assert [claim for claim in claims if "between(" in claim] == [
         'expect.between("size", 0, 8)', "expect.rows_between(100, 400)"
     ]  # fmt: skip
-    assert 'expect.not_null("nr")' in claims
+    assert 'expect.not_null("ticket")' in claims
 
 
 @pytest.mark.parametrize("name", ["reservation_status_date", "closed_at", "updated_at", "dropoff_datetime"])
