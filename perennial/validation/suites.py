@@ -7,21 +7,17 @@ for it, on a column derived from it (a span in seconds, a share, a mean). A null
 
 from __future__ import annotations
 
-import gc
-import logging
 import threading
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from perennial.errors import DeclarationError
 from perennial.time import Calendar
+from perennial.validation.engine import great_expectations
 from perennial.validation.expectations import Expectation
 from perennial.validation.screening import suspects
 
@@ -33,7 +29,7 @@ COMPLETE = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
 OUTSIDE = "seconds outside the partition"
 LATENESS = "seconds from the partition's end to known_at"
 _WINDOW = {"start": pl.Datetime("us"), "end": pl.Datetime("us"), "closed": pl.Datetime("us", "UTC")}
-_one_at_a_time, _importing = threading.Lock(), threading.Lock()
+_one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +176,7 @@ def validate(frame: pl.DataFrame, claims: Sequence[Claim], result_format: Mappin
 
 
 def _validate(inputs: pl.DataFrame, claims: Sequence[Claim], result_format: Mapping[str, Any]) -> Any:
-    gx, batch_definition = _great_expectations()
+    gx, batch_definition = great_expectations()
     import great_expectations.expectations as gxe
 
     expectations = [
@@ -195,52 +191,6 @@ def _validate(inputs: pl.DataFrame, claims: Sequence[Claim], result_format: Mapp
     for claim, result in zip(claims, found.results, strict=True):
         _refuse_failed(claim, result)
     return found
-
-
-def import_beside() -> None:
-    """Begin to import Great Expectations in a thread: what takes its 3 s meanwhile has them for nothing."""
-    threading.Thread(target=_great_expectations, name="import of Great Expectations", daemon=True).start()
-
-
-def _great_expectations() -> tuple[Any, Any]:
-    """Great Expectations and a batch definition for frames in memory: no files, telemetry or progress bars."""
-    with _importing:
-        return _imported()
-
-
-@cache
-def _imported() -> tuple[Any, Any]:
-    with _uncollected(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its own imports are deprecated
-        import great_expectations as gx
-        from great_expectations.data_context.types.base import (
-            DataContextConfig,
-            InMemoryStoreBackendDefaults,
-            ProgressBarsConfig,
-        )
-
-    logging.captureWarnings(False)  # importing it turns Python's warnings into log lines for the whole process
-    logging.getLogger("great_expectations").setLevel(logging.ERROR)
-    config = DataContextConfig(
-        analytics_enabled=False,
-        progress_bars=ProgressBarsConfig(globally=False),
-        store_backend_defaults=InMemoryStoreBackendDefaults(),
-    )
-    context = gx.get_context(mode="ephemeral", project_config=config)
-    asset = context.data_sources.add_pandas("perennial").add_dataframe_asset("rows")
-    return gx, asset.add_batch_definition_whole_dataframe("all")
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without a look for garbage: an import makes a million objects and leaves none, and each look costs more."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 def _refuse_failed(claim: Claim, result: Any) -> None:

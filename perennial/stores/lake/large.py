@@ -21,8 +21,8 @@ from perennial.ingestion.landing import Arrival, land_rows, provenance
 from perennial.ingestion.lateness import first_arrival
 from perennial.ingestion.revisions import made_from
 from perennial.stores.lake.tables import Outcome, Tables, derived, revisions_of
+from perennial.validation.engine import import_beside
 from perennial.validation.parts import PartitionJudge
-from perennial.validation.suites import import_beside
 from perennial.validation.verdicts import PartitionVerdict
 
 LARGE_ROWS = 2_000_000
