@@ -27,3 +27,8 @@ class PartitionRecord:
     known_at: datetime | None = None
     written_at: datetime | None = None
     """When it was recorded; set by the store."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it is of a delivery of which nothing could be written."""
+        return self.status == "blocked" and not self.content_hash

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 
-from perennial.schema import declared_column
+from perennial.casting import declared_column
 
 if TYPE_CHECKING:
     from perennial.declaration import Pipeline

@@ -12,11 +12,11 @@ from typing import Any
 
 import polars as pl
 
+from perennial.casting import cast_partition
 from perennial.declaration import Pipeline
 from perennial.errors import SourceError
 from perennial.ingestion.arrivals import fingerprint
 from perennial.ingestion.joining import Beside, join_all, told_of
-from perennial.schema import cast_partition
 
 PART_ROWS = 1_000_000
 """Rows of a source that are worked on at a time."""

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 import polars as pl
 
 from perennial.beside import Lookup
+from perennial.casting import cast_partition
 from perennial.errors import SourceError
 from perennial.ingestion.joining import Joined, Origin
-from perennial.schema import Column, Schema, cast_partition
+from perennial.schema import Column, Schema
 from perennial.time import Window
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)

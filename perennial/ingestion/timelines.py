@@ -10,10 +10,11 @@ from functools import cached_property
 import polars as pl
 
 from perennial.beside import Timeline
+from perennial.casting import cast_partition
 from perennial.declaration import Pipeline
 from perennial.ingestion.joining import Joined, Origin
 from perennial.ingestion.landing import Arrival
-from perennial.schema import Column, Schema, cast_partition
+from perennial.schema import Column, Schema
 from perennial.sources import Files, Sql
 from perennial.time import CALENDARS, Calendar
 

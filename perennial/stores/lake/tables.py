@@ -261,13 +261,8 @@ def _number(name: str, outcome: Outcome, history: Mapping[int, PartitionRecord],
     newest = max(history, default=0)
     if name in STEPS and STEPS[name].parent:
         return newest or 1
-    stays = bool(newest) and (history[newest].content_hash == content or _is_empty(history[newest]))
+    stays = bool(newest) and (history[newest].content_hash == content or history[newest].is_empty)
     return newest if stays else newest + 1
-
-
-def _is_empty(record: PartitionRecord) -> bool:
-    """Whether it records a delivery of which nothing could be written."""
-    return record.status == "blocked" and not record.content_hash
 
 
 def _record_of(

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import polars as pl
 
+from perennial.casting import declared_column
 from perennial.content import content_hash
 from perennial.errors import SchemaSkew, SourceError
 from perennial.ingestion.partitioned import Partitioned
-from perennial.schema import declared_column
 from perennial.sources import Files
 from perennial.stores.sources.content import Content
 from perennial.stores.sources.formats import Rows, read_rows

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perennial.casting import cast_partition
 from perennial.declaration import Pipeline
 from perennial.errors import DeclarationError
 from perennial.ingestion.proposal import ROW_NUMBER, Proposal, _outward, propose
 from perennial.ingestion.proposed_module import QUESTION, module_text
-from perennial.schema import cast_partition
 from perennial.settings import CLONE
 from perennial.sources import Csv, Files
 from perennial.stores.sources.content import take

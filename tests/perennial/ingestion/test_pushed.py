@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial import Column, Daily, Schema
+from perennial.casting import cast_partition
 from perennial.errors import DeclarationError
 from perennial.ingestion.pushed import AHEAD, Intake, frame_of, intake_of
 from perennial.prediction.request import FieldError
-from perennial.schema import cast_partition
 from tests.pushes import an_event, pushed_pipeline
 
 PIPELINE = pushed_pipeline()

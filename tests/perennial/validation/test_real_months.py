@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from perennial.schema import cast_partition
+from perennial.casting import cast_partition
 from perennial.validation.seasons.judgement import Judgement, Seasons, judge_in_order
 from perennial.validation.seasons.panel import panel_of
 from perennial.validation.seasons.summaries import summarize_partitions, watched_columns

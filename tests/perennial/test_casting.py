@@ -1,4 +1,4 @@
-"""Schema: a cast that loses nothing is made and noted; anything else stops the partition."""
+"""Casting: a cast that loses nothing is made and noted; anything else stops the partition."""
 
 import math
 import traceback
@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perennial.casting import cast_partition, declared_column
 from perennial.errors import SchemaSkew
-from perennial.schema import Column, Kind, Schema, cast_partition, declared_column
+from perennial.schema import Column, Kind, Schema
 from perennial.stores.sources.sql import _plain
 
 ZONES = Schema({"zone": Column("int32", source="PULocationID"), "fee": Column("float64")})
