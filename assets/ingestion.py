@@ -109,7 +109,7 @@ def _land(
             now = clock.now()
             seen = {
                 "signature": signature,
-                **({"arrived_at": before.arrived(key, now=now)} if signature else {}),
+                "arrived_at": before.arrived(key, now=now if signature else None),  # of nothing seen: as it was
                 **({"awaits": lookups.awaited} if lookups.problems else {}),
                 **({"readings": readings[key]} if readings[key] else {}),
             }

@@ -117,6 +117,8 @@ class Timeline:
         both = set(self.on.values()) & set(self.columns)
         if both:
             yield "columns", sorted(both), "columns by which it is not found"
+        if self.every not in (None, "1h", "1d", "1mo"):
+            yield "every", self.every, "1h, 1d or 1mo"
         if self.timezone is not None and not _is_timezone(self.timezone):
             yield "timezone", self.timezone, "a timezone such as Europe/Berlin"
         yield from _unknown_kinds(self.columns)

@@ -243,8 +243,13 @@ def _check_label(pipeline: Pipeline) -> None:
         refuse(pipeline, "label.source", "", "the name of who or what says so, or an expression over the row")
     for where in ("confidence", "min_confidence"):
         share = getattr(pipeline.label, where)
-        if not isinstance(share, pl.Expr) and not 0 <= share <= 1:
+        if not isinstance(share, pl.Expr) and not (isinstance(share, int | float) and 0 <= share <= 1):
             refuse(pipeline, f"label.{where}", share, f"0 <= {where} <= 1")
+    sure = pipeline.label.confidence
+    if not isinstance(sure, pl.Expr) and sure < pipeline.label.min_confidence:
+        refuse(
+            pipeline, "label.min_confidence", pipeline.label.min_confidence, f"at most the confidence of all, {sure:g}"
+        )
 
 
 def refuse(pipeline: Pipeline, where: str, value: object, expected: str, cause: Exception | None = None) -> NoReturn:

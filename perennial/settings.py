@@ -25,7 +25,8 @@ TELEMETRY_OFF: Mapping[str, str] = {
 
 KEEP_MEMORY: Mapping[str, str] = {"_RJEM_MALLOC_CONF": "dirty_decay_ms:10000,muzzy_decay_ms:10000"}
 """Polars' allocator: what one part freed is there for the next. By default it goes back to the system after half a
-second and is asked for again, a tenth of the time of a large partition. Read when Polars is imported."""
+second and is asked for again, a tenth of the time of a large partition. Read when Polars is imported, so that it holds
+for the processes that a shell starts and not for the shell."""
 
 SETTINGS: Mapping[str, str] = {
     "PERENNIAL_HOME": "Folder of all state; `.perennial/` beside `pyproject.toml` by default.",

@@ -88,9 +88,12 @@ class Arrivals:
         return usual is not None and lag is not None and lag > usual.latest
 
     def overdue(self, now: datetime) -> dict[str, Usual]:
-        """The partitions that should have arrived by `now`, with what is usual for each."""
-        last = self.calendar.key_of(now)
-        missing = [key for key in self._watched_before(last) if key not in self.at]
+        """The partitions that should have arrived by `now`, with what is usual for each.
+
+        One before the newest that arrived is not waited for: it is a gap, which trainings refuse by name.
+        """
+        last, newest = self.calendar.key_of(now), max(self.at, default="")
+        missing = [key for key in self._watched_before(last) if key > newest]
         usual = {key: self.usual(key) for key in missing}
         return {
             key: found

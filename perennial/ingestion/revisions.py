@@ -108,7 +108,8 @@ def revise(pipeline: Pipeline, landed: LandedPartition, place: Place, base: pl.D
     frame = landed.frame
     if pipeline.time.row_known_at is None:
         frame = joined.with_columns(pl.col("known_at").fill_null(known_at)).select(landed.frame.columns)
-    if place.base is not None and place.fresh and not changed and removed.is_empty():
+    follows = place.base is not None and place.number == place.base + 1  # nothing refused stands between the two
+    if place.base is not None and follows and place.fresh and not changed and removed.is_empty():
         same = shared == pipeline.schema.names  # else it is the base again, with the columns declared since
         return Revision(number=place.base, frame=base if same else frame, known_at=known_at)
     kept = _kept(pipeline, landed, removed, arrived=place.arrived).select(frame.columns)

@@ -64,7 +64,7 @@ def _of_limits(declared: Expectation, *kinds: Kind) -> Iterator[tuple[object, st
             yield from _of_pattern(limits["pattern"])
         case "after":
             yield from _of_spans(limits["at_least"], limits["at_most"])
-        case "in_partition" if limits["tolerance"] < timedelta(0):
+        case "in_partition" if not _is_span(limits["tolerance"]):
             yield str(limits["tolerance"]), "a tolerance of 0 or more"
         case "unique" if not declared.columns:
             yield declared.columns, "at least one column"
@@ -117,6 +117,10 @@ def _is_number(value: object) -> bool:
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_span(value: object) -> bool:
+    return isinstance(value, timedelta) and value >= timedelta(0)
 
 
 def _is_wall_clock(value: object) -> bool:

@@ -71,6 +71,12 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     ("nobody", {"label": replace(DECLARED.label, source="")}, ["'label.source'", "''", "who or what says so"]),
     ("certain", {"label": replace(DECLARED.label, confidence=1.5)}, ["'label.confidence'", "1.5", "0 <= confidence"]),
     ("odd", {"label": replace(DECLARED.label, confidence=math.nan)}, ["'label.confidence'", "nan"]),
+    ("sworn", {"label": replace(DECLARED.label, confidence="high")}, ["'label.confidence'", "high", "<= 1"]),
+    (
+        "unsure",
+        {"label": replace(DECLARED.label, confidence=0.5, min_confidence=0.8)},
+        ["'label.min_confidence'", "0.5"],
+    ),
     ("choosy", {"label": replace(DECLARED.label, min_confidence=-1)}, ["'label.min_confidence'", "-1", "<= 1"]),
     (
         "confidence over rows",

@@ -18,9 +18,6 @@ from perennial.stores.lake.lakehouse import Lakehouse
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
-LARGEST_ROWS = 2_000_000
-"""A slot of more rows was written in parts, which are read one after the other and stay as they are."""
-
 
 def keeps_order(delta: DeltaTable) -> bool:
     """Whether the order of the table's rows is part of what it says: it has slots of partition and revision."""

@@ -43,9 +43,10 @@ class Deliveries:
         accepted = {number for number, record in self.accepted.get(key, {}).items() if record.status == "ok"}
         return place_of(history, contents, accepted=accepted, arrived=arrived)
 
-    def arrived(self, key: str, *, now: datetime) -> str:
+    def arrived(self, key: str, *, now: datetime | None) -> str | None:
         """When partition `key` first arrived, for its record: `now` unless a delivery of it came before."""
-        return (first_arrival(self.landed.get(key, {}).values()) or now).isoformat()
+        first = first_arrival(self.landed.get(key, {}).values()) or now
+        return first.isoformat() if first else None
 
     def has_landed(self, key: str) -> bool:
         """Whether some revision of partition `key` stands."""

@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from perennial.deployment import Version
 from perennial.errors import BundleError, PerennialError, VersionHeld
 from perennial.maintenance import Done, Hold, Keep, Needs, Report, check_nothing_held_goes, files_by_slot, holds_of
-from perennial.stores.lake.compaction import LARGEST_ROWS, keeps_order, merge_files, rows_by_slot
+from perennial.stores.lake import large
+from perennial.stores.lake.compaction import keeps_order, merge_files, rows_by_slot
 from perennial.stores.lake.lakehouse import KEEP_LOG
 from perennial.stores.lake.tables import Tables
 from perennial.stores.models.bundles import BundleStore
@@ -99,7 +100,7 @@ class LakeCare:
         return {
             folder: count
             for folder, count in _small_files(delta).items()
-            if count >= self.keep.small_files and rows.get(folder, 0) <= LARGEST_ROWS
+            if count >= self.keep.small_files and rows.get(folder, 0) <= large.LARGE_ROWS
         }
 
     def _merge(self, table: str, delta: DeltaTable) -> str:

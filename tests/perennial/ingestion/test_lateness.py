@@ -81,6 +81,8 @@ def test_a_day_is_overdue_once_it_should_have_arrived_and_until_it_has() -> None
     assert problems(arrivals(at), end + hours(7)) == {}
     assert problems(arrivals(at), end + hours(9)) == {missing: "is overdue since 2024-02-13 08:00 UTC"}
     assert problems(arrivals(at | {missing: end + hours(3)}), end + hours(9)) == {}
+    following = {"2024-02-13": end + hours(26)}  # a gap: nobody waits for it
+    assert problems(arrivals(at | following), end + hours(27)) == {}
 
 
 def test_a_shop_that_is_closed_on_sundays_is_not_overdue_on_mondays() -> None:

@@ -170,6 +170,17 @@ def test_a_refused_correction_is_nothing_that_the_next_is_compared_with() -> Non
     assert (place.number, place.base) == (3, 1)
 
 
+def test_the_right_file_again_after_a_refused_correction_is_a_revision_of_its_own() -> None:
+    right, later = delivered([(1, 1.0)]), END + timedelta(days=9)
+    stands = revise(SHOP, right, Place(number=1, base=None, arrived=END), None)
+
+    next_to_it = revise(SHOP, right, Place(number=2, base=1, arrived=later), stands.frame)
+    behind_a_refused_one = revise(SHOP, right, Place(number=3, base=1, arrived=later), stands.frame)
+
+    assert (next_to_it.number, behind_a_refused_one.number) == (1, 3)
+    assert behind_a_refused_one.frame.equals(stands.frame)
+
+
 def test_the_newest_content_under_another_schema_is_that_revision_made_again() -> None:
     first, second = (
         record(Revision(number=n, frame=pl.DataFrame(), known_at=END + timedelta(days=n)), f"file {n}") for n in (1, 2)
