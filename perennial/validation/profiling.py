@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from perennial.schema import Schema
-from perennial.validation.by_partition import Partitions, Values
+from perennial.validation.by_partition import Partitions, Values, settled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,8 +24,6 @@ TOP = 10
 TAIL = 0.005
 """Share of the values at either end that falls into the outermost bins, so that one outlier hides nothing."""
 UNPROFILED = ("partition", "event_time", "known_at", "reason", "revision")
-DIGITS = 9
-"""Significant digits of sums, which depend on the order of their terms beyond that: a profile repeats exactly."""
 QUANTILES = {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
 TOLD = 3
 """Most frequent values in the table of a partition."""
@@ -144,8 +142,8 @@ def _numbers(number: pl.Expr) -> Iterator[pl.Expr]:
     yield from (
         number.min().alias("min"),
         number.max().alias("max"),
-        number.mean().round_sig_figs(DIGITS).alias("mean"),
-        number.std().round_sig_figs(DIGITS).alias("std"),
+        settled(number.mean()).alias("mean"),
+        settled(number.std()).alias("std"),
     )
     for name, quantile in QUANTILES.items():
         yield number.quantile(quantile, interpolation="linear").alias(name)
@@ -164,10 +162,12 @@ def _histogram(values: Values, name: str) -> pl.LazyFrame:
     flat = pl.col("high") <= pl.col("low")
     spread = spread.drop_nulls("low").with_columns(
         low=pl.when(flat).then(pl.col("low") - 0.5).otherwise("low"),
-        width=pl.when(flat).then(1.0).otherwise(pl.col("high") - pl.col("low")) / BINS,
+        # Polars divides one row by a number, and many by its reciprocal: a partition alone has one.
+        width=pl.when(flat).then(1.0).otherwise(pl.col("high") - pl.col("low")) * (1 / BINS),
     )
+    spread = spread.with_columns(scale=1.0 / pl.col("width"))
     bins = pl.DataFrame({"bin": range(BINS)}, schema={"bin": pl.Int64}).lazy()
-    place = ((number - pl.col("low")) / pl.col("width")).floor().clip(0, BINS - 1).cast(pl.Int64)
+    place = ((number - pl.col("low")) * pl.col("scale")).floor().clip(0, BINS - 1).cast(pl.Int64)
     counted = values.beside(spread).select(bin=place).frequencies("bin")
     filled = spread.join(bins, how="cross").join(counted.rename({"item": "bin"}), on=["partition", "bin"], how="left")
     edge = pl.col("low").first() + pl.col("width").first() * pl.int_range(BINS + 1)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
-from perennial.validation.by_partition import Partitions, Values
+from perennial.validation.by_partition import Partitions, Values, settled
 from perennial.validation.suites import partition_windows
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ FENCE = 3.0
 """Quartile ranges beyond the quartiles from which a value lies far out (Tukey 1977)."""
 NORMAL_TAILS = 2.44
 """How many quartile ranges lie between the 5 % and the 95 % quantile of a normal distribution."""
-DIGITS = 9
-"""Significant digits of what depends on the order of sums beyond that: a summary repeats exactly."""
 TOGETHER = 500
 """Statistics of one query: Polars plans a query of thousands more slowly than several."""
 
@@ -107,7 +105,7 @@ def summarize_partitions(
     order = ["partition", "column", "statistic", "item"]
     summary = pl.concat(part.select(SUMMARY_SCHEMA.names()).cast(SUMMARY_SCHEMA) for part in parts)
     kept = summary.filter(pl.col("value").is_finite())
-    return kept.with_columns(pl.col("value").round_sig_figs(DIGITS)).sort(order)
+    return kept.with_columns(settled(pl.col("value"))).sort(order)
 
 
 def _watched(pipeline: Pipeline, name: str, kind: str) -> Watched:
@@ -195,7 +193,7 @@ def _of_column(column: Watched) -> dict[str, tuple[pl.Expr, pl.Expr]]:
     quantiles = {name: x.quantile(quantile, interpolation="linear") for name, quantile in QUANTILES.items()}
     found |= {name: (quantile, present) for name, quantile in quantiles.items()}
     low, high = quantiles["p25"], quantiles["p75"]
-    reach = FENCE * pl.max_horizontal(high - low, (quantiles["p95"] - quantiles["p05"]) / NORMAL_TAILS)
+    reach = FENCE * pl.max_horizontal(high - low, (quantiles["p95"] - quantiles["p05"]) * (1 / NORMAL_TAILS))
     far = (reach > 0) & ((x < low - reach) | (x > high + reach))
     found["far"] = far.mean(), present
     found["middle"] = x.filter(~far).mean(), present

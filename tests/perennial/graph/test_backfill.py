@@ -72,7 +72,7 @@ def test_aggregates_are_made_once_for_all_revisions_of_a_partition() -> None:
     """The second landed before anything was made of the first."""
     rolling, manifest = discover().named("delivery_eta"), dict[str, dict[str, dict[int, Written]]]()
     for name in steps_of(rolling):
-        standing, step = Standing(pipeline=rolling, load=manifest.__getitem__), STEPS[name]
+        standing, step = Standing(pipeline=rolling, load=lambda table: manifest.get(table, {})), STEPS[name]
         manifest[name] = {
             DAYS[0]: {
                 number: Written(

@@ -130,7 +130,7 @@ def test_rows_that_are_joined_in_parts_land_as_a_whole(
     record, notes = Large(tables=tables, pipeline=pipeline).land(rows, revision=1, at=AT)
 
     assert record.content_hash == content_hash(whole.frame)
-    assert record.provenance == whole.provenance
+    assert record.provenance == {**whole.provenance, "arrived_at": AT.isoformat()}
     assert notes == whole.notes
     assert notes[0] == "lookup zones: 960 of 1,440 rows have a key that it lacks"
     assert 0 < whole.frame["celsius"].null_count() < 1_440
