@@ -51,6 +51,7 @@ from pipelines.taxi_eta import taxi_eta
 DECLARED = delivery_eta
 DAY: dict[str, Any] = {"start": "2024-01-01", "event_time": "ordered_at", "timezone": "Europe/Berlin"}
 DAY_LONG = timedelta(days=1)
+WORD: Any = "high"
 COLUMNS = dict(DECLARED.schema.columns)
 
 WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
@@ -71,7 +72,7 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     ("nobody", {"label": replace(DECLARED.label, source="")}, ["'label.source'", "''", "who or what says so"]),
     ("certain", {"label": replace(DECLARED.label, confidence=1.5)}, ["'label.confidence'", "1.5", "0 <= confidence"]),
     ("odd", {"label": replace(DECLARED.label, confidence=math.nan)}, ["'label.confidence'", "nan"]),
-    ("sworn", {"label": replace(DECLARED.label, confidence="high")}, ["'label.confidence'", "high", "<= 1"]),
+    ("sworn", {"label": replace(DECLARED.label, confidence=WORD)}, ["'label.confidence'", "high", "<= 1"]),
     (
         "unsure",
         {"label": replace(DECLARED.label, confidence=0.5, min_confidence=0.8)},
