@@ -10,6 +10,7 @@ from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
 from perennial.graph.records import PartitionRecord
 from perennial.stores.clock import Clock
+from perennial.stores.lake.acknowledgements import way_out
 from perennial.stores.lake.judging import Judging, Verdict
 from perennial.stores.lake.large import accepted_columns
 from perennial.stores.lake.summaries import TABLE, is_summarized, unjudged
@@ -119,8 +120,7 @@ def _answer(run: RangeRun, verdict: Verdict) -> dict[str, str]:
         return {"acknowledged by": verdict.acknowledged}
     if verdict.judgement.verdict != "block":
         return {}
-    command = f"perennial acknowledge {run.pipeline.name} {verdict.judgement.partition} --why '...'"
-    return {"what to do": f"mend the source, which lands again; or, if it is right: {command}"}
+    return {"what to do": way_out(run.pipeline, verdict.judgement.partition)}
 
 
 def _row(culprit: Culprit) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.verdicts import kept_out, way_out
+from cli.verdicts import kept_out
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -101,6 +101,7 @@ def show_outdated(pipeline: Pipeline, tables: Tables, console: Console, *, now: 
 
     from perennial.graph.online import all_outdated
     from perennial.graph.outdated import learned_from_other
+    from perennial.stores.lake.acknowledgements import way_out
 
     standing = tables.standing(pipeline)
     shown = Table("table", "partitions", "why", "then run")

@@ -31,13 +31,10 @@ def asking(pipeline: Pipeline, tables: Tables) -> dict[str, str]:
     return {key: str(records[key].provenance["reason"]) for key in sorted(records) if asks_for_retraining(records[key])}
 
 
-def way_out(pipeline: Pipeline, key: str) -> str:
-    """What a person does about a partition that its history blocks."""
-    return f"mend the source, or, if it is right: perennial acknowledge {pipeline.name} {key} --why '...'"
-
-
 def show_verdicts(pipeline: Pipeline, tables: Tables, keys: Collection[str], console: Console) -> None:
     """Print which of `keys` no training reads, with the command, and which vote for a new model, if there are any."""
+    from perennial.stores.lake.acknowledgements import way_out
+
     blocked, voting = (_of(found(pipeline, tables), keys) for found in (kept_out, asking))
     _show(
         console, "that no training reads", {key: f"{why}\n  {way_out(pipeline, key)}" for key, why in blocked.items()}

@@ -144,6 +144,11 @@ class Pipeline:
         return (columns, self.schema.allow_additional)
 
     @property
+    def outcome(self) -> tuple[object, ...]:
+        """What decides a row's outcome: not who says so, how surely, or since when."""
+        return (self.label.name, self.label.value, self.label.unit)
+
+    @property
     def reading(self) -> tuple[object, ...]:
         """What decides, beside the source's content, which rows come out of it; where it lies does not."""
         return (*self.source.reading, *(each.reading for each in self.beside))

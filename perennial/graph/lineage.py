@@ -82,7 +82,7 @@ STEPS: Mapping[str, Step] = {
     "profile": Step(parent="accepted", declared=()),
     "summary": Step(
         parent="accepted",
-        declared=("seasons", "features", "label", "key"),
+        declared=("seasons", "features", "outcome", "key"),
         across=Across(table=BEFORE, reads=in_history),
     ),
     "partials": Step(parent="accepted", declared=("aggregates", "label", "time"), needs="aggregates"),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from perennial.declaration import Pipeline
 
 DAY = timedelta(days=1)
-STEPS = 10_000
+CURVE_STEPS = 10_000
 """Of a curve: fewer than a picture can show, and than a report rounds to."""
 SHORTEST = {"1h": DAY / 24, "1d": DAY * 23 / 24, "1mo": 28 * DAY}
 """The shortest partition of each calendar."""
@@ -82,7 +82,7 @@ def delay_curve(delays: pl.DataFrame) -> DelayCurve:
 
     The product-limit estimator: a row whose outcome is not known yet counts as waiting up to its age and
     for no longer (Kaplan and Meier 1958, JASA 53:457-481), so that young rows do not look like slow ones.
-    Millions of rows make at most `STEPS` steps, each off by less than one part of them.
+    Millions of rows make at most `CURVE_STEPS` steps, each off by less than one part of them.
     """
     steps = (
         delays.group_by("age")
@@ -91,7 +91,7 @@ def delay_curve(delays: pl.DataFrame) -> DelayCurve:
         .with_columns(waiting=pl.col("left").reverse().cum_sum().reverse())
         .with_columns(share=1 - (1 - pl.col("known") / pl.col("waiting")).cum_prod())
         .filter(pl.col("known") > 0)
-        .unique((pl.col("share") * STEPS).floor(), keep="last", maintain_order=True)
+        .unique((pl.col("share") * CURVE_STEPS).floor(), keep="last", maintain_order=True)
     )
     return DelayCurve(steps["age"].to_list(), steps["share"].to_list())
 

@@ -26,6 +26,11 @@ def acknowledged(operations: Operations, pipeline: Pipeline) -> dict[tuple[str, 
     return {(entry.subject, str(entry.details.get("accepted"))): f"{entry.actor}: {entry.reason}" for entry in entries}
 
 
+def way_out(pipeline: Pipeline, key: str) -> str:
+    """What a person does about a partition that its history blocks."""
+    return f"mend the source, or, if it is right: perennial acknowledge {pipeline.name} {key} --why '...'"
+
+
 def acknowledge(tables: Tables, pipeline: Pipeline, key: str, why: str, *, actor: str, at: datetime) -> str:
     """Let trainings read partition `key` although it does not resemble its history; returns what it was blocked for.
 

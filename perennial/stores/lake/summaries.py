@@ -13,7 +13,7 @@ from perennial.declaration import Pipeline
 from perennial.errors import PartitionBlocked
 from perennial.graph.lineage import Standing, digest
 from perennial.graph.records import PartitionRecord
-from perennial.stores.lake.acknowledgements import acknowledged
+from perennial.stores.lake.acknowledgements import acknowledged, way_out
 from perennial.stores.lake.tables import Outcome, Tables, derived
 from perennial.validation.seasons.judgement import Judgement
 from perennial.validation.seasons.lineage import BEFORE, is_unfit
@@ -79,7 +79,7 @@ def refuse_unfit(tables: Tables, pipeline: Pipeline, revisions: Mapping[str, int
             reason,
             where=f"{pipeline.name} {key}",
             expected="a partition that resembles its history",
-            hint=f"mend the source, or, if it is right: perennial acknowledge {pipeline.name} {key} --why '...'",
+            hint=way_out(pipeline, key),
         )
 
 

@@ -181,7 +181,10 @@ def judge_in_order(
     seasons: Seasons,
     acknowledged: frozenset[str] = frozenset(),
 ) -> dict[str, Judgement]:
-    """The verdict on each of `keys`, the earlier first: what is blocked is no history for those after it."""
+    """The verdict on each of `keys`, the earlier first: what is blocked is no history for those after it.
+
+    The rule in one place and memory; `perennial.stores.lake.judging` follows it over what the lake holds.
+    """
     good = set(known)
     found: dict[str, Judgement] = {}
     for key in sorted(keys):
