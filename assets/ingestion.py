@@ -107,9 +107,10 @@ def _land(
             if signature is None and isinstance(error, SourceError):
                 signature = error.signature
             now = clock.now()
+            arrived = before.arrived(key, now=now if signature else None)  # of nothing seen: as it was
             seen = {
                 "signature": signature,
-                "arrived_at": before.arrived(key, now=now if signature else None),  # of nothing seen: as it was
+                **({"arrived_at": arrived} if arrived else {}),
                 **({"awaits": lookups.awaited} if lookups.problems else {}),
                 **({"readings": readings[key]} if readings[key] else {}),
             }
