@@ -52,6 +52,11 @@ def taxi_sources(real_data: Path) -> dict[str, str]:
     return {"TAXI_ETA_SOURCE": str(real_data / "green_taxi"), "TAXI_ZONES_SOURCE": str(real_data / "taxi_zones")}
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Name bytes by their argument: a packed file tells the clock, and two workers must collect the same names."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn a skip of a test that must run into a failure when PERENNIAL_CI=1."""
