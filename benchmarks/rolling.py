@@ -2,18 +2,23 @@
 
     python -m benchmarks.rolling prepare FOLDER 2023-01 2023-12
     python -m benchmarks.rolling run 2023-01 2023-12
+    python -m benchmarks.rolling more 2023-01 2023-12
 
 The first lands the months and writes their accepted rows to FOLDER for the plain side; the second ends with
-one line of JSON, as the plain side does.
+one line of JSON, as the plain side does. The third tells the seconds of the last month after the others, and of
+all, each in copies of the home and once the process has done the same before: what a month costs, not a process.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
@@ -27,11 +32,13 @@ from perennial import Rolling
 from perennial.declaration import Pipeline
 from perennial.featurization.partials import columns_read, partial_rows
 from perennial.graph.lineage import inputs_of
-from perennial.settings import find_home
+from perennial.settings import find_home, home_at
 from perennial.stores.lake.aggregates import compute_states, with_aggregates
 from perennial.stores.lake.tables import Outcome, Tables, derived
 
 AT = datetime(2024, 1, 1, tzinfo=UTC)
+TURNS = 4
+"""How often the last month and all months are timed in turn; the first makes the process warm."""
 
 
 def rides() -> Pipeline:
@@ -69,8 +76,35 @@ def run(tables: Tables, pipeline: Pipeline, keys: Sequence[str]) -> pl.DataFrame
     tables.save(pipeline, "aggregates", compute_states(tables, pipeline, keys), outcomes, at=AT)
     joined = with_aggregates(tables, pipeline, tables.read(pipeline, "accepted", list(keys), read))
     joined = joined.select("event_time", *(aggregate.name for aggregate in pipeline.checked_aggregates))
-    joined.write_parquet(find_home(os.environ).root / "joined.parquet")
+    joined.write_parquet(f"{tables.lakehouse.root}/joined.parquet")
     return joined
+
+
+def more(root: Path, pipeline: Pipeline, keys: Sequence[str]) -> dict[str, float]:
+    """The seconds of the last of `keys` alone, after the others, and of all together."""
+    month, whole = [], []
+    for _ in range(TURNS):
+        with _copied(root) as tables:
+            run(tables, pipeline, keys[:-1])
+            month.append(_seconds(tables, pipeline, keys[-1:]))
+        with _copied(root) as tables:
+            whole.append(_seconds(tables, pipeline, keys))
+    return {"month": min(month), "whole": min(whole)}
+
+
+@contextmanager
+def _copied(root: Path) -> Iterator[Tables]:
+    from resources.stores import open_tables
+
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(root, folder, symlinks=True, dirs_exist_ok=True)
+        yield open_tables(home_at(Path(folder)))
+
+
+def _seconds(tables: Tables, pipeline: Pipeline, keys: Sequence[str]) -> float:
+    start = time.perf_counter()
+    run(tables, pipeline, keys)
+    return time.perf_counter() - start
 
 
 def _outcome(pipeline: Pipeline, window: dict[str, str], key: str) -> Outcome:
@@ -80,14 +114,17 @@ def _outcome(pipeline: Pipeline, window: dict[str, str], key: str) -> Outcome:
 
 def main(what: str, *arguments: str) -> None:
     """Prepare or run; a run says how long it took."""
-    pipeline = rides()
+    pipeline, home = rides(), find_home(os.environ)
     keys = pipeline.time.keys(*arguments[-2:])
     if what == "prepare":
         prepare(Path(arguments[0]), keys)
         return
+    if what == "more":
+        sys.stdout.write(json.dumps(more(home.root, pipeline, keys)) + "\n")
+        return
     from resources.stores import open_tables
 
-    tables = open_tables(find_home(os.environ))
+    tables = open_tables(home)
     import_module("deltalake")  # as the plain side has imported all that it uses
     start = time.perf_counter()
     joined = run(tables, pipeline, keys)

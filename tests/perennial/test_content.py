@@ -1,8 +1,10 @@
 """Content: the same rows have the same hash, whoever wrote them; other rows another."""
 
 import io
+from decimal import Decimal
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,6 +52,30 @@ def test_knows_a_slice_by_its_rows_alone() -> None:
     frame = pl.DataFrame({"s": ["a", None, "b", "c"], "i": [1, 2, None, 4]})
 
     assert content_hash(frame[1:3]) == content_hash(pl.DataFrame({"s": [None, "b"], "i": [2, None]}))
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        ([b"long enough to lie elsewhere", None, b"\x00", b""], pl.Binary),
+        ([Decimal("1.50"), None, Decimal("-3.25"), Decimal(0)], pl.Decimal(38, 2)),
+        (["b", "a", None, "b"], pl.Categorical),
+        (["b", "a", None, "b"], pl.Enum(["a", "b"])),
+        ([[1], None, [], [2, 3]], pl.List(pl.Int64)),
+    ],
+)
+def test_kinds_that_sources_have_and_pipelines_have_not_are_known_by_their_values(
+    values: list[object], dtype: pl.DataType
+) -> None:
+    column = pl.Series("x", values, dtype=dtype)
+    again, parts = pl.Series("x", values[::-1], dtype=dtype).reverse(), ContentHash()
+    for part in (column[:2], column[2:]):
+        parts.add(part.to_frame())
+
+    assert content_hash(again.to_frame()) == content_hash(column.to_frame()) == parts.hexdigest()
+    for row in range(4):
+        others = column.gather([at for at in range(4) if at != row])
+        assert content_hash(others.to_frame()) != content_hash(column.to_frame())
 
 
 def test_leaves_out_what_is_only_provenance() -> None:

@@ -86,7 +86,7 @@ class SlotWriter:
         try:
             rows.write_parquet(
                 path,
-                compression="snappy",
+                compression="snappy" if "://" in path else "uncompressed",  # a disk costs less than packing, a net more
                 statistics=False,  # of values in a slot nobody asks: a sixth of the work
                 mkdir=False,
                 storage_options=dict(self._lakehouse.storage_options) or None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -57,21 +58,29 @@ class Content:
         self.file.seek(0)
         return self.file
 
+    def reopened(self) -> BinaryIO:
+        """The file that is not in memory, opened once more: of Python's own class, which Polars maps; ours it reads."""
+        self.file.flush()
+        return Path(f"/dev/fd/{self.file.fileno()}").open("rb")
+
 
 def take(stream: Readable, *, spool: Path, name: str, uri: str = "", signature: str = "") -> Content:
     """All bytes of `stream` as a private copy; large ones go to a nameless file in `spool`."""
     digest, size = hashlib.sha256(), 0
     file: BinaryIO = io.BytesIO()
-    while block := stream.read(BLOCK):
-        digest.update(block)
-        try:
-            if size <= IN_MEMORY < size + len(block):
-                file = _move(file, spool)
-            file.write(block)
-            file.flush()
-        except OSError as error:
-            raise NoRoom(f"{error.strerror}: {spool}") from error
-        size += len(block)
+    with ThreadPoolExecutor(1, thread_name_prefix="sha256") as beside:
+        hashed = beside.submit(digest.update, b"")
+        while block := stream.read(BLOCK):
+            hashed.result()  # one block is hashed while it is written and the next is read
+            hashed = beside.submit(digest.update, block)
+            try:
+                if size <= IN_MEMORY < size + len(block):
+                    file = _move(file, spool)
+                file.write(block)
+                file.flush()
+            except OSError as error:
+                raise NoRoom(f"{error.strerror}: {spool}") from error
+            size += len(block)
     file.seek(0)
     sha256 = digest.hexdigest()
     return Content(name=name, file=file, size=size, sha256=sha256, uri=uri, signature=signature or sha256)
@@ -84,18 +93,10 @@ def adopt(path: Path, *, name: str, uri: str, signature: str) -> Content:
             content = take(stream, spool=path.parent, name=name, uri=uri, signature=signature)
         else:
             file: BinaryIO = _Nameless(io.FileIO(path, "rb+"))
-            size, sha256 = path.stat().st_size, hash_of(stream)
+            size, sha256 = path.stat().st_size, hashlib.file_digest(stream, "sha256").hexdigest()
             content = Content(name=name, file=file, size=size, sha256=sha256, uri=uri, signature=signature or sha256)
     path.unlink()
     return content
-
-
-def hash_of(stream: Readable) -> str:
-    """sha256 of what `stream` holds from here."""
-    digest = hashlib.sha256()
-    while block := stream.read(BLOCK):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def _move(memory: BinaryIO, spool: Path) -> BinaryIO:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from perennial.errors import SourceError, SourceUnreachable
-from perennial.stores.sources.content import Content, hash_of, take
+from perennial.stores.sources.content import Content, take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,7 @@ class Folder:
                 signature = _signature(os.fstat(file.fileno()))
                 content = take(file, spool=self.spool, name=path.name, uri=path.resolve().as_uri(), signature=signature)
                 file.seek(0)
-                again = hash_of(file)
+                again = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise self._unreadable(error, path, where=where) from error
         if again != content.sha256:

@@ -107,8 +107,9 @@ def _read_parquet(content: Content, *, where: str) -> Rows:
     try:
         if content.in_memory:
             return Rows(rows=pl.read_parquet(content.opened()))
-        lazy = pl.scan_parquet(content.opened())
-        lazy.collect_schema()
+        with content.reopened() as file:
+            lazy = pl.scan_parquet(file)
+            lazy.collect_schema()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise SourceError(
             f"{content.name} is a damaged parquet file",

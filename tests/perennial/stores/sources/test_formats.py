@@ -183,8 +183,17 @@ def test_content_too_large_for_memory_lies_in_a_nameless_file_and_is_read_late(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(contents, "IN_MEMORY", 100)
+    taken: list[int] = []
+
+    def read_some(file: io.BufferedRandom, size: int = -1) -> bytes:
+        taken.append(size)
+        return io.BufferedRandom.read(file, size)
+
+    monkeypatch.setattr(contents._Nameless, "read", read_some)
 
     found = read(parquet(), Files("x", row_number="row"), spool=tmp_path / "spool")
+
+    assert -1 not in taken  # never whole
 
     assert isinstance(found.rows, pl.LazyFrame)
     assert found.frame.rows() == [(1, "Newark", 1), (2, None, 2)]
