@@ -34,7 +34,7 @@ from perennial.featurization.partials import columns_read, partial_rows
 from perennial.graph.lineage import inputs_of
 from perennial.settings import find_home, home_at
 from perennial.stores.lake.aggregates import compute_states, with_aggregates
-from perennial.stores.lake.tables import Outcome, Tables, derived
+from perennial.stores.lake.tables import Outcome, Tables, derived, revisions_of
 
 AT = datetime(2024, 1, 1, tzinfo=UTC)
 TURNS = 4
@@ -68,13 +68,13 @@ def run(tables: Tables, pipeline: Pipeline, keys: Sequence[str]) -> pl.DataFrame
     """Write partials and aggregates as the assets do, and return the trips of `keys` with what was known."""
     accepted, read = tables.records(pipeline, "accepted"), columns_read(pipeline)
     for batch in batches_of({key: accepted[key].rows for key in keys}):
-        partials = partial_rows(tables.read(pipeline, "accepted", batch, read), pipeline)
+        partials = partial_rows(tables.read(pipeline, "accepted", revisions_of(accepted, batch), read), pipeline)
         made = {key: derived(pipeline, "partials", accepted[key]) for key in batch}
         tables.save(pipeline, "partials", partials, made, at=AT)
     standing = tables.standing(pipeline)
     outcomes = {key: _outcome(pipeline, standing.across("aggregates", key, 1), key) for key in keys}
     tables.save(pipeline, "aggregates", compute_states(tables, pipeline, keys), outcomes, at=AT)
-    joined = with_aggregates(tables, pipeline, tables.read(pipeline, "accepted", list(keys), read))
+    joined = with_aggregates(tables, pipeline, tables.read(pipeline, "accepted", revisions_of(accepted, keys), read))
     joined = joined.select("event_time", *(aggregate.name for aggregate in pipeline.checked_aggregates))
     joined.write_parquet(f"{tables.lakehouse.root}/joined.parquet")
     return joined

@@ -15,7 +15,7 @@ from perennial.featurization.point_in_time import join_point_in_time, visible_ke
 from perennial.featurization.states import previous_key, state_rows, state_schema, states_of
 from perennial.graph.lineage import Standing
 from perennial.graph.records import PartitionRecord
-from perennial.stores.lake.tables import Tables
+from perennial.stores.lake.tables import Tables, revisions_of
 
 _ALWAYS = datetime.min.replace(tzinfo=UTC)
 _UTC = pl.Datetime("us", "UTC")
@@ -56,7 +56,9 @@ def read_states(tables: Tables, pipeline: Pipeline, keys: Iterable[str]) -> pl.D
     there = tables.records(pipeline, "aggregates")
     found = [key for key in keys if key in there and there[key].status == "ok"]
     blank = pl.DataFrame(schema=state_schema(pipeline))
-    return tables.read(pipeline, "aggregates", found).select(blank.columns) if found else blank
+    if not found:
+        return blank
+    return tables.read(pipeline, "aggregates", revisions_of(there, found)).select(blank.columns)
 
 
 def _standing(

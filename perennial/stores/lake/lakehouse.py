@@ -69,13 +69,12 @@ class Lakehouse:
         whole = frame.rechunk()  # delta-rs 1.6 writes chunks side by side, in any order
         return self._commit(
             table,
-            lambda: write_deltalake(
-                self.path(table),
+            lambda delta: write_deltalake(
+                delta,
                 whole.to_arrow(compat_level=pl.CompatLevel.oldest()),
                 mode="overwrite",
                 schema_mode="merge",
                 predicate=_predicate(partitions),
-                storage_options=dict(self.storage_options),
             ),
         )
 
@@ -96,9 +95,8 @@ class Lakehouse:
             for file, (size, rows) in files.items()
         ]
 
-        def replace() -> None:
-            self._widen(table, blank)
-            delta = self._open(table)
+        def replace(delta: DeltaTable) -> None:
+            _widen(delta, blank)
             delta.create_write_transaction(
                 added,
                 mode="overwrite",
@@ -106,6 +104,7 @@ class Lakehouse:
                 partition_by=list(slot),
                 partition_filters=[(name, "=", value) for name, value in slot.items()],
             )
+            delta.update_incremental()  # unlike a write, a transaction leaves it at the version before
 
         return self._commit(table, replace)
 
@@ -149,19 +148,21 @@ class Lakehouse:
 
         return DeltaTable(self.path(table), storage_options=dict(self.storage_options))
 
-    def _commit(self, table: str, write: Callable[[], None]) -> int:
+    def _commit(self, table: str, write: Callable[[DeltaTable], None]) -> int:
         """Let `write` commit to `table`, again while it loses against others; the table's version then."""
+        delta = self._open(table)
         for left in reversed(range(ATTEMPTS)):
             try:
-                write()
+                write(delta)
                 break
             except _conflict():
                 if not left:
                     raise
+                delta.update_incremental()
             except (OSError, _delta_error()) as error:
                 refuse_if_full(error, where=self.path(table))
                 raise
-        return int(self.version(table) or 0)
+        return int(delta.version())
 
     def _prepare(self, table: str, frame: pl.DataFrame) -> None:
         if self.exists(table):
@@ -191,17 +192,6 @@ class Lakehouse:
                     f"perennial backfill {table.partition('/')[0]} FROM TO --all",
                 )
 
-    def _widen(self, table: str, blank: pl.DataFrame) -> None:
-        """Give `table` the columns that only `blank` has."""
-        from deltalake import Schema
-
-        delta = self._open(table)
-        known = {field.name for field in delta.schema().fields}
-        wanted = Schema.from_arrow(blank.to_arrow(compat_level=pl.CompatLevel.oldest()).schema).fields
-        new = [field for field in wanted if field.name not in known]
-        if new:
-            delta.alter.add_columns(new)
-
     def _create(self, table: str, frame: pl.DataFrame) -> None:
         from deltalake import DeltaTable
 
@@ -215,6 +205,17 @@ class Lakehouse:
             configuration=KEEP_LOG,
             storage_options=dict(self.storage_options),
         )
+
+
+def _widen(delta: DeltaTable, blank: pl.DataFrame) -> None:
+    """Give a table the columns that only `blank` has."""
+    from deltalake import Schema
+
+    known = {field.name for field in delta.schema().fields}
+    wanted = Schema.from_arrow(blank.to_arrow(compat_level=pl.CompatLevel.oldest()).schema).fields
+    new = [field for field in wanted if field.name not in known]
+    if new:
+        delta.alter.add_columns(new)
 
 
 def _predicate(partitions: Partitions) -> str:
