@@ -12,7 +12,6 @@ from assets.lateness import evaluate_lateness, lateness_check
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
 from perennial.errors import PerennialError, SchemaSkew, SourceError, SourceUnreachable
-from perennial.graph.lineage import inputs_of
 from perennial.graph.records import PartitionRecord
 from perennial.ingestion.landing import LandedPartition, land
 from perennial.ingestion.lateness import Arrivals, arrivals_of, arrived_after
@@ -62,7 +61,7 @@ def build_landed(pipeline: Pipeline) -> dg.AssetsDefinition:
                     pipeline,
                     "landed",
                     pl.concat([revision.frame for revision in revisions.values()]),
-                    {key: _outcome(pipeline, *ready[key], revision, now) for key, revision in revisions.items()},
+                    {key: _outcome(now, *ready[key], revision) for key, revision in revisions.items()},
                     at=clock.now(),
                 )
 
@@ -131,13 +130,12 @@ def _block(
     tables.block(pipeline, "landed", key, Outcome(blocked=str(error), provenance=seen, known_at=known_at), at=at)
 
 
-def _outcome(
-    pipeline: Pipeline, partition: LandedPartition, arrived: datetime, revision: Revision, before: Deliveries
-) -> Outcome:
-    first = before.arrived(partition.partition, now=arrived)
-    return Outcome(
-        inputs={**inputs_of(pipeline, "landed", partition.contents["source"]), **partition.contents},
-        provenance={**partition.provenance, "arrived_at": first},
+def _outcome(before: Deliveries, landed: LandedPartition, arrived: datetime, revision: Revision) -> Outcome:
+    return before.outcome(
+        landed.partition,
+        contents=landed.contents,
+        provenance=landed.provenance,
+        arrived=arrived,
         known_at=revision.known_at,
         revision=revision.number,
     )
