@@ -6,6 +6,7 @@
     ├── DeclarationError      a pipeline's declaration contradicts itself
     ├── SourceError           a source is absent, unreadable or not what its name says
     │   └── SourceUnreachable   it could not be looked at, which says nothing of what it holds
+    ├── LandedMeanwhile       another run landed the partition from another delivery
     ├── SchemaSkew            a partition does not fit the declared schema
     ├── PartitionBlocked      a partition that a later step needs is missing or blocked
     ├── HistoryTooShort       a training window reaches back before there is data
@@ -69,6 +70,10 @@ class SourceError(PerennialError):
 
 class SourceUnreachable(SourceError):
     """A source, or a file in it, could not be looked at or is gone: that says nothing of the content."""
+
+
+class LandedMeanwhile(PerennialError):
+    """Another run landed the partition from another delivery; its rows stand, and this delivery comes after them."""
 
 
 class SchemaSkew(PerennialError):

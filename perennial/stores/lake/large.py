@@ -13,7 +13,7 @@ from datetime import datetime
 import polars as pl
 
 from perennial.declaration import Pipeline
-from perennial.errors import SourceUnreachable
+from perennial.errors import LandedMeanwhile
 from perennial.graph.records import PartitionRecord
 from perennial.ingestion.joining import told_of
 from perennial.ingestion.landing import Arrival, land_rows, provenance
@@ -38,7 +38,7 @@ class Large:
     def land(self, arrival: Arrival, *, revision: int, at: datetime) -> tuple[PartitionRecord, tuple[str, ...]]:
         """Write what arrived as a revision; its record, and the notes on what was cast.
 
-        Raises SourceError or SchemaSkew, with nothing to be seen in the lake.
+        Raises SourceError, SchemaSkew or LandedMeanwhile, with nothing to be seen in the lake.
         """
         import_beside()  # the rows are judged next
         key, casts, told = arrival.partition, dict[str, None](), Counter[str]()
@@ -67,7 +67,7 @@ class Large:
         key = arrival.partition
         record = self.tables.history(self.pipeline, "landed").get(key, {}).get(revision)
         if record and record.status == "ok" and not made_from(record, arrival.contents):
-            raise SourceUnreachable(
+            raise LandedMeanwhile(
                 "another run landed this partition meanwhile",
                 where=f"{self.pipeline.name} {key}",
                 found=f"revision {revision} of other content",
