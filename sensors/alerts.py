@@ -115,7 +115,7 @@ def _stands(instance: dg.DagsterInstance, standing: Standing, failed_id: str) ->
 def _was_read(standing: Standing, key: str, blocked: Iterable[str], *, since: datetime) -> bool:
     """Whether the source of `key` was read well `since` then, where that is what failed: its old rows may stand."""
     record = standing.record("landed", key)
-    written = getattr(record, "written_at", None)
+    written = record.written_at if record else None
     return "landed" not in blocked or (written is not None and written > since)
 
 

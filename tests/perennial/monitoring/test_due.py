@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.declaration import Pipeline
+from perennial.graph.records import PartitionRecord
 from perennial.labels.labelling import Label
 from perennial.monitoring.due import find_due, matchable, measurable
 from perennial.objective import Regression, ShareWithin
@@ -47,19 +47,8 @@ def declare(time: Calendar, every: Any) -> Pipeline:
     )
 
 
+STATUSES: tuple[Literal["ok", "blocked"], ...] = ("ok", "blocked")
 PIPELINES = [declare(DAILY, "1d"), declare(DAILY, "1mo"), declare(DAILY, "1h"), declare(MONTHLY, "1d")]
-
-
-@dataclass(frozen=True)
-class Written:
-    content_hash: str
-    status: str = "ok"
-    reason: str | None = None
-    inputs: dict[str, str] = field(default_factory=dict)
-    known_at: None = None
-    partition: str = ""
-    rows: int = 0
-    provenance: dict[str, Any] = field(default_factory=dict)
 
 
 @given(pipeline=st.sampled_from(PIPELINES), data=st.data(), as_of=st.integers(0, 3))
@@ -69,9 +58,13 @@ def test_what_is_measurable_begins_after_the_as_of_and_has_all_its_data(
     keys = [*pipeline.time.keys(pipeline.time.start, pipeline.time.start)]
     while len(keys) < 8:
         keys.append(pipeline.time.key_of(pipeline.time.window(keys[-1]).end))
-    written = data.draw(st.dictionaries(st.sampled_from(keys), st.sampled_from(["ok", "blocked"])))
+    written = data.draw(st.dictionaries(st.sampled_from(keys), st.sampled_from(STATUSES)))
     records = {
-        name: {k: Written(f"{name}{k}", status=s) for k, s in written.items()} for name in ("accepted", "labels")
+        name: {
+            key: PartitionRecord(partition=key, revision=1, content_hash=f"{name}{key}", rows=1, status=status)
+            for key, status in written.items()
+        }
+        for name in ("accepted", "labels")
     }
     since = pipeline.time.window(keys[as_of]).end
 
