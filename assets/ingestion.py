@@ -8,7 +8,6 @@ import dagster as dg
 import polars as pl
 
 from assets.describe import bullets, column_schema, instant, place, row_counts, table
-from assets.lateness import evaluate_lateness, lateness_check
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
 from perennial.errors import LandedMeanwhile, PerennialError, SchemaSkew, SourceError, SourceUnreachable
@@ -23,6 +22,7 @@ from perennial.stores.lake.lookups import Lookups
 from perennial.stores.lake.tables import Outcome, Tables
 from perennial.stores.sources import Sources
 from perennial.stores.sources.timelines import Timelines
+from resources.lateness import evaluate_lateness, lateness_check
 
 CHECK = "schema_is_known"
 
