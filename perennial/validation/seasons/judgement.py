@@ -171,30 +171,6 @@ def judge(
     )
 
 
-def judge_in_order(
-    panel: Panel,
-    keys: Sequence[str],
-    known: Sequence[str],
-    *,
-    columns: Sequence[Watched],
-    calendar: Calendar,
-    seasons: Seasons,
-    acknowledged: frozenset[str] = frozenset(),
-) -> dict[str, Judgement]:
-    """The verdict on each of `keys`, the earlier first: what is blocked is no history for those after it.
-
-    The rule in one place and memory; `perennial.stores.lake.judging` follows it over what the lake holds.
-    """
-    good = set(known)
-    found: dict[str, Judgement] = {}
-    for key in sorted(keys):
-        found[key] = judge(panel, key, sorted(good - {key}), columns=columns, calendar=calendar, seasons=seasons)
-        good.discard(key)
-        if found[key].verdict != "block" or key in acknowledged:
-            good.add(key)
-    return found
-
-
 def _comparable(comparison: Comparison) -> np.ndarray:
     """The statistics that this partition has and most of its history had."""
     import numpy as np

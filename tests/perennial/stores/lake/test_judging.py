@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.in_order import judge_in_order
 from perennial import Column, Daily, Files, Label, Linear, Pipeline, Regression, Schema, ShareWithin, Windows
 from perennial.graph.lineage import inputs_of
 from perennial.graph.records import PartitionRecord
@@ -20,7 +21,7 @@ from perennial.stores.lake.acknowledgements import acknowledge, acknowledged
 from perennial.stores.lake.judging import Judging, Verdict
 from perennial.stores.lake.summaries import TABLE, unfit, unjudged
 from perennial.stores.lake.tables import Tables
-from perennial.validation.seasons.judgement import Seasons, judge_in_order
+from perennial.validation.seasons.judgement import Seasons
 from perennial.validation.seasons.panel import panel_of
 from perennial.validation.seasons.summaries import summarize_partitions, watched_columns
 from tests.lake import AT, open_tables
