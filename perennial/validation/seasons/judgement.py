@@ -144,6 +144,19 @@ def judge(
     if key not in panel.row:
         reason = f"volume: it has no rows; each of the {len(before)} partitions before it had some"
         return Judgement(partition=key, verdict="block", reason=reason, history=tuple(before))
+    return _against(panel, key, before, columns=columns, calendar=calendar, seasons=seasons)
+
+
+def _against(
+    panel: Panel,
+    key: str,
+    before: Sequence[str],
+    *,
+    columns: Sequence[Watched],
+    calendar: Calendar,
+    seasons: Seasons,
+) -> Judgement:
+    """The verdict on partition `key` of `panel`, compared with those `before`, which are enough."""
     import numpy as np
 
     from perennial.validation.seasons.baseline import Comparison, score
