@@ -21,20 +21,7 @@ ONE_MORE = 2.0
 
 def run(first: str = "2023-01", last: str = "2023-12", *, before: str = "2023-11", repeats: int = REPEATS) -> list[Row]:
     """Seconds of the work alone on either side, and of one month more over those of all."""
-    with tempfile.TemporaryDirectory() as folder:
-        template, plain = Path(folder) / "template", Path(folder) / "plain"
-        plain.mkdir()
-        environment = prepare_home(template) | taxi_sources()
-        run_process("-m", "benchmarks.rolling", "prepare", str(plain), first, last, environment=environment)
-        sides: dict[str, list[float]] = {"ours": [], "plain": [], "one more": []}
-        for repeat in range(repeats):
-            expected = run_process("-m", "benchmarks.plain.aggregates", str(plain), first, last).answer
-            ours = _measure(template, Path(folder) / f"all{repeat}", [(first, last)], environment)
-            more = _measure(template, Path(folder) / f"more{repeat}", [(first, before), (last, last)], environment)
-            if ours["sums"] != expected["sums"]:
-                raise RuntimeError(f"the joined columns add up to {ours['sums']}, by plain Polars {expected['sums']}")
-            for name, answer in (("ours", ours), ("plain", expected), ("one more", more)):
-                sides[name].append(answer["seconds"])
+    sides = _sides(first, last, before, repeats)
     whole, alone, month = (min(sides[name]) for name in ("ours", "plain", "one more"))
     ratio, share = whole / alone, 12 * month / whole
     return [
@@ -53,6 +40,25 @@ def run(first: str = "2023-01", last: str = "2023-12", *, before: str = "2023-11
             detail=f"{month:.2f} s beside {whole:.2f} s for twelve",
         ),
     ]
+
+
+def _sides(first: str, last: str, before: str, repeats: int) -> dict[str, list[float]]:
+    """The seconds of each side, as often as it ran. Raises RuntimeError where they come to another answer."""
+    with tempfile.TemporaryDirectory() as folder:
+        template, plain = Path(folder) / "template", Path(folder) / "plain"
+        plain.mkdir()
+        environment = prepare_home(template) | taxi_sources()
+        run_process("-m", "benchmarks.rolling", "prepare", str(plain), first, last, environment=environment)
+        sides: dict[str, list[float]] = {"ours": [], "plain": [], "one more": []}
+        for repeat in range(repeats):
+            expected = run_process("-m", "benchmarks.plain.aggregates", str(plain), first, last).answer
+            ours = _measure(template, Path(folder) / f"all{repeat}", [(first, last)], environment)
+            more = _measure(template, Path(folder) / f"more{repeat}", [(first, before), (last, last)], environment)
+            if ours["sums"] != expected["sums"]:
+                raise RuntimeError(f"the joined columns add up to {ours['sums']}, by plain Polars {expected['sums']}")
+            for name, answer in (("ours", ours), ("plain", expected), ("one more", more)):
+                sides[name].append(answer["seconds"])
+    return sides
 
 
 def _measure(
