@@ -8,7 +8,7 @@ from perennial.declaration import Pipeline
 from perennial.stores.clock import Clock
 from perennial.stores.lake.tables import Tables
 from resources.lateness import evaluate_lateness
-from sensors.automation import keys_of
+from sensors.automation import keys_of, pipeline_sensor
 from sensors.progress import runs_of
 
 
@@ -16,13 +16,12 @@ def build_lateness(pipeline: Pipeline) -> dg.SensorDefinition:
     """Build the lateness sensor of `pipeline`."""
     assets = keys_of(pipeline, ["landed"])
 
-    @dg.sensor(
-        name=f"{pipeline.name}_lateness",
-        target=dg.AssetSelection.assets(*assets),
-        minimum_interval_seconds=120,
-        default_status=dg.DefaultSensorStatus.RUNNING,
+    @pipeline_sensor(
+        pipeline,
+        "lateness",
+        ["landed"],
+        every=120,
         description="Evaluates the check arrives_in_time of landed when its answer changes; starts no run.",
-        tags={"pipeline": pipeline.name},
     )
     def lateness(
         context: dg.SensorEvaluationContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]
