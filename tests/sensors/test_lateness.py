@@ -15,10 +15,10 @@ from cli.status import show_outdated
 from perennial.graph.lineage import inputs_of
 from perennial.graph.records import PartitionRecord
 from perennial.ingestion.lateness import CHECK
-from perennial.stores.clock import FixedClock
 from perennial.time import hours
 from sensors.checks import build_failed_checks
 from sensors.lateness import build_lateness
+from tests.clock import FixedClock
 from tests.sensors.conftest import World
 
 SEEN = ("2024-01-01", "2024-01-28")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from perennial.graph.backfill import problems_in
 from perennial.graph.lineage import STEPS, Standing, inputs_of, steps_of
 from perennial.graph.records import PartitionRecord
-from perennial.graph.stages import DATA
 from pipelines.discovery import discover
+from tests.eta import DATA
 
 if TYPE_CHECKING:
     from perennial.declaration import Pipeline

@@ -4,47 +4,22 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.declaration import Pipeline
 from perennial.graph.records import PartitionRecord
-from perennial.labels.labelling import Label
 from perennial.monitoring.due import find_due, matchable, measurable
-from perennial.objective import Regression, ShareWithin
 from perennial.policies import Monitoring, Windows
-from perennial.schema import Column, Schema
-from perennial.sources import Files
 from perennial.time import Calendar, Daily, Monthly, hours
-from perennial.training.candidates.median import Median
+from tests.eta import declare_eta
 
 DAILY = Daily(start="2024-01-01", event_time="asked", timezone="Europe/Berlin", known_after=hours(2))
 MONTHLY = Monthly(start="2024-01", event_time="asked", timezone="America/New_York")
 
 
 def declare(time: Calendar, every: Any) -> Pipeline:
-    return Pipeline(
-        name="eta",
-        owner="team:test",
-        objective=Regression(goal=1.0, unit="minutes", kpi=ShareWithin(1.0)),
-        source=Files("{root}/{partition:%Y-%m-%d}.parquet"),
-        time=time,
-        key=["order"],
-        schema=Schema(
-            {
-                "order": Column("string"),
-                "zone": Column("string"),
-                "asked": Column("datetime"),
-                "done": Column("datetime", known="with_label"),
-            }
-        ),
-        features=[pl.col("zone")],
-        label=Label("minutes", value=(pl.col("done") - pl.col("asked")).dt.total_minutes(), known_at="done"),
-        candidates=[Median(by="zone")],
-        windows=Windows(train=1),
-        monitoring=Monitoring(every=every),
-    )
+    return declare_eta(time=time, windows=Windows(train=1), monitoring=Monitoring(every=every))
 
 
 STATUSES: tuple[Literal["ok", "blocked"], ...] = ("ok", "blocked")
