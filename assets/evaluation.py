@@ -58,14 +58,7 @@ def build_evaluation(pipeline: Pipeline) -> dg.AssetsDefinition:
             champion=_champion(pipeline, tables, bundles, rows),
         )
 
-        step = Step(
-            context=context,
-            pipeline=pipeline,
-            training_set=handover.training_set,
-            dagster_ui=home.dagster_ui,
-            started_at=started_at,
-            ended_at=clock.now(),
-        )
+        step = Step(context=context, handover=handover, home=home, started_at=started_at, ended_at=clock.now())
         record = evaluation_record(step, tested)
         files = {"comparison.json": tested.compared.to_json(), "features.json": to_json(tested.worths)}
         handover.give("evaluation", files | {"record.txt": record.id.encode()}, bundle=bundle.sha256)

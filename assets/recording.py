@@ -9,12 +9,12 @@ from typing import Any
 import dagster as dg
 
 from perennial.bundle.bundle import Bundle
-from perennial.declaration import Pipeline
 from perennial.evaluation.comparison import BUNDLE, Comparison
 from perennial.evaluation.importance import Worth, to_json
 from perennial.evaluation.pictures import answer_pictures, learning_curve_picture
-from perennial.graph.records import PartitionRecord
 from perennial.objective import Objective
+from perennial.settings import Home
+from perennial.stores.models.handover import Handover
 from perennial.training.candidates.base import Candidate, LearningCurve
 from perennial.training.fitting import Trial, parameters_of
 from perennial.training.tracking import RunRecord, record_id
@@ -25,9 +25,8 @@ class Step:
     """The step of a training that MLflow is told of."""
 
     context: dg.AssetExecutionContext
-    pipeline: Pipeline
-    training_set: PartitionRecord
-    dagster_ui: str
+    handover: Handover
+    home: Home
     started_at: datetime
     ended_at: datetime
 
@@ -46,13 +45,13 @@ class Step:
         as_of = self.context.partition_key
         return RunRecord(
             id=record_id(
-                pipeline=self.pipeline.name,
+                pipeline=self.handover.pipeline.name,
                 as_of=as_of,
                 candidate=name,
                 content_hash=content_hash,
                 attempt=self.context.run.run_id,
             ),
-            experiment=self.pipeline.name,
+            experiment=self.handover.pipeline.name,
             name=f"{name} {as_of}",
             started_at=self.started_at,
             ended_at=self.ended_at,
@@ -65,29 +64,30 @@ class Step:
 
     def _tags(self, code: str) -> dict[str, str]:
         """What identifies a fit: code, declaration, data, and the Dagster run that did it."""
-        learned_from, run_id = self.training_set.provenance, self.context.run.run_id
+        learned_from, run_id = self.handover.training_set.provenance, self.context.run.run_id
         versions = learned_from["table_versions"]
         return {
             "as_of": self.context.partition_key,
             "code": code,
             "mlflow.source.git.commit": code.partition("+")[0],
-            "declaration_hash": self.pipeline.hash,
+            "declaration_hash": self.handover.pipeline.hash,
             "training_set": str(learned_from["content_hash"]),
             **{f"table_version.{name}": str(version) for name, version in versions.items()},
             "dagster.run_id": run_id,
-            "dagster.run_url": f"{self.dagster_ui}/runs/{run_id}",
+            "dagster.run_url": f"{self.home.dagster_ui}/runs/{run_id}",
         }
 
 
 def candidate_record(step: Step, candidate: Candidate, trial: Trial, *, code: str) -> RunRecord:
     """The MLflow run of one candidate as of one partition."""
+    pipeline = step.handover.pipeline
     return step.record(
         candidate.name,
-        step.training_set.content_hash,
+        step.handover.training_set.content_hash,
         code=code,
-        parameters=parameters_of(candidate) | {"seed": step.pipeline.seed, "rounds": trial.fitted.rounds or 0},
+        parameters=parameters_of(candidate) | {"seed": pipeline.seed, "rounds": trial.fitted.rounds or 0},
         metrics=trial.metrics,
-        artifacts=_pictures(trial, step.pipeline.objective),
+        artifacts=_pictures(trial, pipeline.objective),
         curve=trial.fitted.curve,
     )
 

@@ -138,14 +138,7 @@ def build_candidate(pipeline: Pipeline, candidate: Candidate) -> dg.AssetsDefini
             "trial.json": json.dumps({"metrics": trial.metrics, "rounds": trial.fitted.rounds}).encode(),
         }
         handover.give(candidate.name, files)
-        step = Step(
-            context=context,
-            pipeline=pipeline,
-            training_set=handover.training_set,
-            dagster_ui=home.dagster_ui,
-            started_at=started_at,
-            ended_at=clock.now(),
-        )
+        step = Step(context=context, handover=handover, home=home, started_at=started_at, ended_at=clock.now())
         record = candidate_record(step, candidate, trial, code=code.version)
         recorded = tracking.record(record)
 
