@@ -26,6 +26,8 @@ A refusal by a gate or a retraining policy is a value with a reason, not an erro
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class PerennialError(Exception):
     """What went wrong, where, what was found, what was expected, and what to do about it."""
@@ -45,6 +47,11 @@ class PerennialError(Exception):
         self.expected = expected
         self.hint = hint
         super().__init__(str(self))
+
+    @classmethod
+    def because(cls, what: str, cause: PerennialError, *, where: str) -> Self:
+        """What went wrong, for all that `cause` says of it but its place."""
+        return cls(f"{what}: {cause.what}", where=where, found=cause.found, expected=cause.expected, hint=cause.hint)
 
     def __str__(self) -> str:
         """One line: `where: what, found …, expected …. Hint: …`."""
