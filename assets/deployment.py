@@ -70,13 +70,7 @@ def build_release(pipeline: Pipeline) -> dg.AssetsDefinition:
 
         actor = context.run.tags.get("perennial/actor", "dagster")
         reason = context.run.tags.get("perennial/reason", f"trained as of {as_of}")
-        answer = operations.release(
-            pipeline.name,
-            number,
-            actor=actor,
-            reason=reason,
-            at=clock.now(),
-        )
+        answer = operations.release(pipeline.name, number, actor=actor, reason=reason, at=clock.now())
 
         if isinstance(answer, Refusal):
             raise dg.Failure(f"refused: {answer.reason}", metadata={"rule": answer.rule}, allow_retries=False)

@@ -9,7 +9,8 @@ import polars as pl
 
 from assets.as_of import as_of_asset, key_of
 from assets.describe import picture, rounded, table
-from assets.recording import evaluation_record
+from assets.recording import Step, Tested, evaluation_record
+from perennial.bundle.bundle import Bundle
 from perennial.bundle.onnx_model import answer_with_onnx
 from perennial.declaration import Pipeline
 from perennial.errors import BundleError
@@ -49,59 +50,58 @@ def build_evaluation(pipeline: Pipeline) -> dg.AssetsDefinition:
         rows = from_parquet(handover.take("training_set")["test.parquet"])
         bundle = bundles.get(handover.bundle())
 
-        predictor = Predictor(bundle)
-        answers = predictor.predict(rows)
-        worths = measure_worth(pipeline, predictor, rows, timer=time.perf_counter)
-        compared = compare_models(
+        tested = _test(
             pipeline,
+            bundle,
             rows,
-            bundle=answers,
             baselines=_baselines(handover, rows, shipped=bundle.manifest["candidate"]),
             champion=_champion(pipeline, tables, bundles, rows),
         )
 
-        pictures = {
-            "comparison.png": _picture(pipeline, compared),
-            **answer_pictures(rows["label"].to_numpy(), answers, objective=pipeline.objective),
-        }
-        record = evaluation_record(
-            context,
-            pipeline,
-            bundle,
-            compared,
-            pictures=pictures,
-            worths=worths,
-            training_set=handover.training_set,
-            dagster_ui=home.dagster_ui,
-            started_at=started_at,
-            ended_at=clock.now(),
-        )
-        files = {
-            "comparison.json": compared.to_json(),
-            "features.json": to_json(worths),
-            "record.txt": record.id.encode(),
-        }
-        handover.give("evaluation", files, bundle=bundle.sha256)
+        step = Step(context=context, handover=handover, home=home, started_at=started_at, ended_at=clock.now())
+        record = evaluation_record(step, tested)
+        files = {"comparison.json": tested.compared.to_json(), "features.json": to_json(tested.worths)}
+        handover.give("evaluation", files | {"record.txt": record.id.encode()}, bundle=bundle.sha256)
         recorded = tracking.record(record)
 
-        metric, unit = compared.measures[BUNDLE][pipeline.objective.metric], pipeline.objective.error_unit
-        judged = Serving(model="this bundle", unit=f"{pipeline.objective.metric}, {unit}", measured=worths)
-        interval = f"{metric.low:.4g} to {metric.high:.4g} ({metric.days} days)"
-        return dg.MaterializeResult(
-            metadata={
-                pipeline.objective.describe(pipeline.objective.metric): rounded(metric.value),
-                f"{metric.confidence:.0%} interval [{unit}]": interval,
-                f"goal [{unit}]": pipeline.objective.goal,
-                "models": table(_rows(pipeline, compared)),
-                "slices": table(_slices(pipeline, compared)),
-                "features": table(rows_of(catalogue_of(pipeline), judged)),
-                "rows": rows.height,
-                "mlflow": dg.MetadataValue.url(recorded.url) if recorded.url else "follows later",
-                **{name.removesuffix(".png"): picture(png, name) for name, png in pictures.items()},
-            }
-        )
+        return dg.MaterializeResult(metadata=_describe(pipeline, tested, recorded.url, rows=rows.height))
 
     return evaluation
+
+
+def _test(
+    pipeline: Pipeline,
+    bundle: Bundle,
+    rows: pl.DataFrame,
+    *,
+    baselines: dict[str, Any],
+    champion: ChampionAnswers | None,
+) -> Tested:
+    """Open the sealed test: how the bundle answers its `rows`, held against the answers of the others."""
+    predictor = Predictor(bundle)
+    answers = predictor.predict(rows)
+    worths = measure_worth(pipeline, predictor, rows, timer=time.perf_counter)
+    compared = compare_models(pipeline, rows, bundle=answers, baselines=baselines, champion=champion)
+    pictures = answer_pictures(rows["label"].to_numpy(), answers, objective=pipeline.objective)
+    pictures = {"comparison.png": _picture(pipeline, compared), **pictures}
+    return Tested(bundle=bundle, compared=compared, worths=worths, pictures=pictures)
+
+
+def _describe(pipeline: Pipeline, tested: Tested, url: str | None, *, rows: int) -> dict[str, Any]:
+    objective, compared = pipeline.objective, tested.compared
+    metric, unit = compared.measures[BUNDLE][objective.metric], objective.error_unit
+    judged = Serving(model="this bundle", unit=f"{objective.metric}, {unit}", measured=tested.worths)
+    return {
+        objective.describe(objective.metric): rounded(metric.value),
+        f"{metric.confidence:.0%} interval [{unit}]": f"{metric.low:.4g} to {metric.high:.4g} ({metric.days} days)",
+        f"goal [{unit}]": objective.goal,
+        "models": table(_rows(pipeline, compared)),
+        "slices": table(_slices(pipeline, compared)),
+        "features": table(rows_of(catalogue_of(pipeline), judged)),
+        "rows": rows,
+        "mlflow": dg.MetadataValue.url(url) if url else "follows later",
+        **{name.removesuffix(".png"): picture(png, name) for name, png in tested.pictures.items()},
+    }
 
 
 def _baselines(handover: Handover, rows: pl.DataFrame, *, shipped: str) -> dict[str, Any]:

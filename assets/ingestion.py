@@ -8,15 +8,13 @@ import dagster as dg
 import polars as pl
 
 from assets.describe import bullets, column_schema, instant, place, row_counts, table
-from assets.lateness import evaluate_lateness, lateness_check
 from assets.range_run import RangeRun, range_asset
 from perennial.declaration import Pipeline
-from perennial.errors import PerennialError, SchemaSkew, SourceError, SourceUnreachable
-from perennial.graph.lineage import inputs_of
+from perennial.errors import LandedMeanwhile, PerennialError, SchemaSkew, SourceError, SourceUnreachable
 from perennial.graph.records import PartitionRecord
-from perennial.ingestion.landing import LandedPartition, land
+from perennial.ingestion.landing import Arrival, LandedPartition, land
 from perennial.ingestion.lateness import Arrivals, arrivals_of, arrived_after
-from perennial.ingestion.revisions import Revision
+from perennial.ingestion.revisions import Place, Revision
 from perennial.stores.clock import Clock
 from perennial.stores.lake.deliveries import Deliveries
 from perennial.stores.lake.large import Large
@@ -24,6 +22,7 @@ from perennial.stores.lake.lookups import Lookups
 from perennial.stores.lake.tables import Outcome, Tables
 from perennial.stores.sources import Sources
 from perennial.stores.sources.timelines import Timelines
+from resources.lateness import evaluate_lateness, lateness_check
 
 CHECK = "schema_is_known"
 
@@ -62,7 +61,7 @@ def build_landed(pipeline: Pipeline) -> dg.AssetsDefinition:
                     pipeline,
                     "landed",
                     pl.concat([revision.frame for revision in revisions.values()]),
-                    {key: _outcome(pipeline, *ready[key], revision, now) for key, revision in revisions.items()},
+                    {key: _outcome(now, *ready[key], revision) for key, revision in revisions.items()},
                     at=clock.now(),
                 )
 
@@ -87,57 +86,63 @@ def _land(
     timelines = Timelines(sources=sources)
     readings = timelines.look(run.pipeline, keys)  # before they are read: what changes meanwhile is looked at again
     for key in keys:
-        signature = None
+        arrival: Arrival | None = None
         try:
             arrival = sources.read(run.pipeline, key, fetched_at=clock.now())
-            signature = arrival.signature
-            arrival = timelines.join(run.pipeline, lookups.join(run.pipeline, arrival))
-            slot = before.place(key, arrival.contents, arrived=arrival.fetched_at)
-            if arrival.is_large and slot.base is None:
-                large = Large(tables=tables, pipeline=run.pipeline)
-                record, notes = large.land(arrival, revision=slot.number, at=clock.now())
-                arrivals = arrivals_of(run.pipeline, tables.records(run.pipeline, "landed"))
-                run.written(key, _describe(record, notes, arrivals), found=_landed_rows(record))
-                continue
-            ready[key] = (land(run.pipeline, arrival), arrival.fetched_at)
+            joined = timelines.join(run.pipeline, lookups.join(run.pipeline, arrival))
+            slot = before.place(key, joined.contents, arrived=joined.fetched_at)
+            if joined.is_large and slot.base is None:
+                _land_large(run, joined, slot, tables, at=clock.now())
+            else:
+                ready[key] = (land(run.pipeline, joined), joined.fetched_at)
+        except LandedMeanwhile as error:
+            run.block(key, str(error))
         except (SourceError, SchemaSkew) as error:
             run.block(key, str(error))
-            if isinstance(error, SourceUnreachable) and _has_landed(run, tables, before, key):
-                continue  # what stands is all that is known of the content
-            if signature is None and isinstance(error, SourceError):
-                signature = error.signature
-            now = clock.now()
-            arrived = before.arrived(key, now=now if signature else None)  # of nothing seen: as it was
-            seen = {
-                "signature": signature,
-                **({"arrived_at": arrived} if arrived else {}),
-                **({"awaits": lookups.awaited} if lookups.problems else {}),
-                **({"readings": readings[key]} if readings[key] else {}),
-            }
-            _block(run.pipeline, key, error, seen, tables, at=now)
+            if not (isinstance(error, SourceUnreachable) and _rows_stand(before, key)):
+                _block(before, key, error, _seen(arrival, error, lookups, readings[key]), at=clock.now())
     return ready
 
 
-def _has_landed(run: RangeRun, tables: Tables, before: Deliveries, key: str) -> bool:
+def _land_large(run: RangeRun, arrival: Arrival, slot: Place, tables: Tables, *, at: datetime) -> None:
+    """Land, part by part, a partition that does not fit in memory, and report it."""
+    record, notes = Large(tables=tables, pipeline=run.pipeline).land(arrival, revision=slot.number, at=at)
+    arrivals = arrivals_of(run.pipeline, tables.records(run.pipeline, "landed"))
+    run.written(arrival.partition, _describe(record, notes, arrivals), found=_landed_rows(record))
+
+
+def _rows_stand(before: Deliveries, key: str) -> bool:
     """Whether rows of `key` stand, though another run may have landed them since this one began."""
-    return before.has_landed(key) or Deliveries.of(tables, run.pipeline).has_landed(key)
+    return before.has_landed(key) or Deliveries.of(before.tables, before.pipeline).has_landed(key)
 
 
-def _block(
-    pipeline: Pipeline, key: str, error: PerennialError, seen: dict[str, Any], tables: Tables, *, at: datetime
-) -> None:
+def _seen(
+    arrival: Arrival | None, error: PerennialError, lookups: Lookups, readings: Mapping[str, str]
+) -> dict[str, Any]:
+    """What the record keeps of a delivery that cannot land, to see when it is another."""
+    signature = arrival.signature if arrival else getattr(error, "signature", None)
+    return {
+        "signature": signature,
+        **({"awaits": lookups.awaited} if lookups.problems else {}),
+        **({"readings": readings} if readings else {}),
+    }
+
+
+def _block(before: Deliveries, key: str, error: PerennialError, seen: Mapping[str, Any], *, at: datetime) -> None:
     """Record that what the source delivered cannot land, and what was `seen` of it."""
-    known_at = max(at, pipeline.time.known_at(key))
-    tables.block(pipeline, "landed", key, Outcome(blocked=str(error), provenance=seen, known_at=known_at), at=at)
+    arrived = before.arrived(key, now=at if seen["signature"] else None)  # of nothing seen: as it was
+    provenance = {**seen, **({"arrived_at": arrived} if arrived else {})}
+    known_at = max(at, before.pipeline.time.known_at(key))
+    outcome = Outcome(blocked=str(error), provenance=provenance, known_at=known_at)
+    before.tables.block(before.pipeline, "landed", key, outcome, at=at)
 
 
-def _outcome(
-    pipeline: Pipeline, partition: LandedPartition, arrived: datetime, revision: Revision, before: Deliveries
-) -> Outcome:
-    first = before.arrived(partition.partition, now=arrived)
-    return Outcome(
-        inputs={**inputs_of(pipeline, "landed", partition.contents["source"]), **partition.contents},
-        provenance={**partition.provenance, "arrived_at": first},
+def _outcome(before: Deliveries, landed: LandedPartition, arrived: datetime, revision: Revision) -> Outcome:
+    return before.outcome(
+        landed.partition,
+        contents=landed.contents,
+        provenance=landed.provenance,
+        arrived=arrived,
         known_at=revision.known_at,
         revision=revision.number,
     )

@@ -1,7 +1,8 @@
 """Promotion: all evidence on one bundle, and the verdict of each gate as a blocking check."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import dagster as dg
 
@@ -48,17 +49,8 @@ def build_dossier(pipeline: Pipeline) -> dg.AssetsDefinition:
         handover = Handover(tables=tables, artifacts=artifacts, pipeline=pipeline, as_of=as_of)
         proof = json.loads(handover.take("bundle")["proof.json"])
         evaluated = handover.take("evaluation", bundle=proof["sha256"])
-        compared = Comparison.from_json(evaluated["comparison.json"])
 
-        parity = {way: ParityResult(**result) for way, result in proof["parity"].items()}
-        verdicts = judge(compared.evidence(parity), pipeline.gates, pipeline.slices)
-        judged = Dossier(
-            pipeline=pipeline.name,
-            bundle_sha256=proof["sha256"],
-            as_of=as_of,
-            champion=getattr(compared.champion, "version", None),
-            verdicts=verdicts,
-        )
+        judged = _judge(pipeline, as_of, proof, Comparison.from_json(evaluated["comparison.json"]))
 
         tables.operations.save_dossier(judged, at=clock.now())
         if not judged.passed:
@@ -71,19 +63,34 @@ def build_dossier(pipeline: Pipeline) -> dg.AssetsDefinition:
                 at=clock.now(),
             )
 
-        yield dg.MaterializeResult(metadata={"passed": judged.passed, "verdicts": table(map(_row, verdicts))})
-        for verdict in verdicts:
-            yield dg.AssetCheckResult(
-                check_name=verdict.gate,
-                passed=verdict.passed,
-                metadata={
-                    "outcome": verdict.outcome,
-                    "reason": verdict.reason,
-                    "evidence": dg.MetadataValue.json(dict(verdict.evidence)),
-                },
-            )
+        yield dg.MaterializeResult(metadata={"passed": judged.passed, "verdicts": table(map(_row, judged.verdicts))})
+        for verdict in judged.verdicts:
+            yield _check(verdict)
 
     return dossier
+
+
+def _judge(pipeline: Pipeline, as_of: str, proof: Mapping[str, Any], compared: Comparison) -> Dossier:
+    parity = {way: ParityResult(**result) for way, result in proof["parity"].items()}
+    return Dossier(
+        pipeline=pipeline.name,
+        bundle_sha256=proof["sha256"],
+        as_of=as_of,
+        champion=getattr(compared.champion, "version", None),
+        verdicts=judge(compared.evidence(parity), pipeline.gates, pipeline.slices),
+    )
+
+
+def _check(verdict: Verdict) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name=verdict.gate,
+        passed=verdict.passed,
+        metadata={
+            "outcome": verdict.outcome,
+            "reason": verdict.reason,
+            "evidence": dg.MetadataValue.json(dict(verdict.evidence)),
+        },
+    )
 
 
 def _row(verdict: Verdict) -> dict[str, str]:

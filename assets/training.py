@@ -11,17 +11,18 @@ from assets.as_of import as_of_asset, key_of, span
 from assets.describe import instant, picture, rounded, row_counts, table
 from assets.leakage import leaks_check, no_leaks_spec
 from assets.partitioning import window_mapping
-from assets.recording import candidate_record
+from assets.recording import Step, candidate_record
 from perennial.compliance import check_lawful
 from perennial.declaration import Pipeline
 from perennial.errors import HistoryTooShort, NoMatureLabels, PartitionBlocked, RuleBroken
+from perennial.graph.records import PartitionRecord
 from perennial.objective import Objective
 from perennial.settings import Home
 from perennial.stores.clock import Clock
 from perennial.stores.code import Code
 from perennial.stores.lake.leakage import audit_training_set
 from perennial.stores.lake.tables import Outcome, Tables
-from perennial.stores.lake.windows import collect_training_set, held_out_rows
+from perennial.stores.lake.windows import Collected, collect_training_set, held_out_rows
 from perennial.stores.models.artifacts import Artifacts
 from perennial.stores.models.handover import Handover
 from perennial.stores.models.tracking import Tracking
@@ -74,24 +75,7 @@ def build_training_set(pipeline: Pipeline) -> dg.AssetsDefinition:
         else:
             _refuse(context, tables, pipeline, audited.reason, clock)
 
-        mean = pl.col("label").mean().alias(f"mean label [{pipeline.objective.unit}]")
-        counts = window.training_set.frame.group_by("split", maintain_order=True).agg(pl.len().alias("rows"), mean)
-        spans = span(window.keys)
-        yield dg.MaterializeResult(
-            metadata={
-                **row_counts(record.rows),
-                "as_of": instant(window.as_of),
-                "splits": table(
-                    {"split": row["split"], "partitions": spans[row["split"]], **row} for row in counts.to_dicts()
-                ),
-                "labels not yet known": window.training_set.immature,
-                "labels of too little confidence": window.training_set.unsure,
-                "duplicates dropped": window.training_set.duplicates,
-                "contradicted keys dropped": window.training_set.contradicted,
-                "content_hash": record.content_hash,
-                "table_version": record.table_version,
-            }
-        )
+        yield dg.MaterializeResult(metadata=_describe_rows(window, record, unit=pipeline.objective.unit))
         yield leaks_check(audited)
 
     return training_set
@@ -100,6 +84,23 @@ def build_training_set(pipeline: Pipeline) -> dg.AssetsDefinition:
 def _refuse(context: dg.AssetExecutionContext, tables: Tables, pipeline: Pipeline, reason: str, clock: Clock) -> None:
     subject, details = f"as of {context.partition_key}", {"run_id": context.run.run_id}
     tables.operations.append_decision(pipeline.name, "refusal", subject, reason, details, at=clock.now())
+
+
+def _describe_rows(window: Collected, record: PartitionRecord, *, unit: str) -> dict[str, Any]:
+    mean = pl.col("label").mean().alias(f"mean label [{unit}]")
+    counts = window.training_set.frame.group_by("split", maintain_order=True).agg(pl.len().alias("rows"), mean)
+    spans = span(window.keys)
+    return {
+        **row_counts(record.rows),
+        "as_of": instant(window.as_of),
+        "splits": table({"split": row["split"], "partitions": spans[row["split"]], **row} for row in counts.to_dicts()),
+        "labels not yet known": window.training_set.immature,
+        "labels of too little confidence": window.training_set.unsure,
+        "duplicates dropped": window.training_set.duplicates,
+        "contradicted keys dropped": window.training_set.contradicted,
+        "content_hash": record.content_hash,
+        "table_version": record.table_version,
+    }
 
 
 def build_candidate(pipeline: Pipeline, candidate: Candidate) -> dg.AssetsDefinition:
@@ -137,17 +138,8 @@ def build_candidate(pipeline: Pipeline, candidate: Candidate) -> dg.AssetsDefini
             "trial.json": json.dumps({"metrics": trial.metrics, "rounds": trial.fitted.rounds}).encode(),
         }
         handover.give(candidate.name, files)
-        record = candidate_record(
-            context,
-            pipeline,
-            candidate,
-            trial,
-            training_set=handover.training_set,
-            code=code.version,
-            dagster_ui=home.dagster_ui,
-            started_at=started_at,
-            ended_at=clock.now(),
-        )
+        step = Step(context=context, handover=handover, home=home, started_at=started_at, ended_at=clock.now())
+        record = candidate_record(step, candidate, trial, code=code.version)
         recorded = tracking.record(record)
 
         return dg.MaterializeResult(metadata=_describe(trial, recorded.url, record.artifacts, pipeline.objective))

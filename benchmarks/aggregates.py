@@ -21,20 +21,7 @@ ONE_MORE = 2.0
 
 def run(first: str = "2023-01", last: str = "2023-12", *, repeats: int = REPEATS) -> list[Row]:
     """Seconds of the work alone on either side, and of the last month over those of all."""
-    with tempfile.TemporaryDirectory() as folder:
-        template, plain = Path(folder) / "template", Path(folder) / "plain"
-        plain.mkdir()
-        environment = prepare_home(template) | taxi_sources()
-        run_process("-m", "benchmarks.rolling", "prepare", str(plain), first, last, environment=environment)
-        sides: dict[str, list[float]] = {"ours": [], "plain": []}
-        for repeat in range(repeats):
-            expected = run_process("-m", "benchmarks.plain.aggregates", str(plain), first, last).answer
-            ours = _measure(template, Path(folder) / f"all{repeat}", first, last, environment)
-            if ours["sums"] != expected["sums"]:
-                raise RuntimeError(f"the joined columns add up to {ours['sums']}, by plain Polars {expected['sums']}")
-            for name, answer in (("ours", ours), ("plain", expected)):
-                sides[name].append(answer["seconds"])
-        warm = run_process("-m", "benchmarks.rolling", "more", first, last, environment=environment).answer
+    sides, warm = _sides(first, last, repeats)
     whole, alone = (min(sides[name]) for name in ("ours", "plain"))
     ratio, share = whole / alone, 12 * warm["month"] / warm["whole"]
     return [
@@ -53,6 +40,27 @@ def run(first: str = "2023-01", last: str = "2023-12", *, repeats: int = REPEATS
             detail=f"{warm['month']:.2f} s beside {warm['whole']:.2f} s for twelve, both in a warm process",
         ),
     ]
+
+
+def _sides(first: str, last: str, repeats: int) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """The seconds of each side, as often as it ran, and of the last month beside all in a warm process.
+
+    Raises RuntimeError where the sides come to another answer.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        template, plain = Path(folder) / "template", Path(folder) / "plain"
+        plain.mkdir()
+        environment = prepare_home(template) | taxi_sources()
+        run_process("-m", "benchmarks.rolling", "prepare", str(plain), first, last, environment=environment)
+        sides: dict[str, list[float]] = {"ours": [], "plain": []}
+        for repeat in range(repeats):
+            expected = run_process("-m", "benchmarks.plain.aggregates", str(plain), first, last).answer
+            ours = _measure(template, Path(folder) / f"all{repeat}", first, last, environment)
+            if ours["sums"] != expected["sums"]:
+                raise RuntimeError(f"the joined columns add up to {ours['sums']}, by plain Polars {expected['sums']}")
+            for name, answer in (("ours", ours), ("plain", expected)):
+                sides[name].append(answer["seconds"])
+        return sides, run_process("-m", "benchmarks.rolling", "more", first, last, environment=environment).answer
 
 
 def _measure(template: Path, root: Path, first: str, last: str, environment: Mapping[str, str]) -> dict[str, float]:

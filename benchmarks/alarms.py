@@ -17,6 +17,7 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.faults import FAULTS, Fault, Struck
+from benchmarks.in_order import judge_in_order
 from benchmarks.rows import Row
 from benchmarks.stationary import WORLDS, World
 from perennial.settings import CLONE
@@ -27,7 +28,6 @@ from perennial.validation.seasons.judgement import (
     Verdict,
     history_of,
     judge,
-    judge_in_order,
     min_history_of,
 )  # fmt: skip
 from perennial.validation.seasons.panel import panel_of

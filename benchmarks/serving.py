@@ -42,7 +42,7 @@ from perennial.stores.online.feature_store import FeatureStore, Moment
 from perennial.stores.operations import Operations
 from perennial.stores.parquet import to_parquet
 from perennial.stores.production.model_server import to_instances
-from perennial.training.candidates.base import Rows
+from perennial.training.candidates.base import Fitted, Rows
 
 CONNECTIONS = 16
 ROUNDS = 3
@@ -102,15 +102,25 @@ def release(home: Home, pipeline: Pipeline) -> Bundle:
         Rows(features=featurize(labelled, pipeline.checked_features), label=labelled["label"].to_numpy()),
         None, features=pipeline.checked_features, objective=pipeline.objective, seed=0, rounds=200,
     )  # fmt: skip
-    golden = labelled.head(500).select(pipeline.request_columns)
+    bundles = BundleStore(home.bundles)
+    parts = _parts(pipeline, fitted, labelled.head(500).select(pipeline.request_columns))
+    sha256 = bundles.put(seal(parts, {"pipeline": pipeline.name, "as_of": "2024-01-12"}))
+    _let_serve(home, pipeline, sha256)
+    return bundles.get(sha256)
+
+
+def _parts(pipeline: Pipeline, fitted: Fitted, golden: pl.DataFrame) -> dict[str, bytes]:
+    """The files of a bundle."""
     golden = golden.with_columns(prediction=fitted.predict(featurize(golden, pipeline.checked_features)))
-    parts = {
+    return {
         "features.json": describe_features(pipeline), "schema.json": describe_requests(pipeline),
         "thresholds.json": describe_thresholds(pipeline), "model.onnx": fitted.to_onnx(),
         "golden.parquet": to_parquet(golden), "reference.parquet": to_parquet(golden),
     }  # fmt: skip
-    bundles = BundleStore(home.bundles)
-    sha256 = bundles.put(seal(parts, {"pipeline": pipeline.name, "as_of": "2024-01-12"}))
+
+
+def _let_serve(home: Home, pipeline: Pipeline, sha256: str) -> None:
+    """Release the bundle as the first version."""
     operations = Operations(home.operations_url)
     operations.migrate()
     number = operations.register_version(pipeline.name, sha256, "2024-01-12", {}, at=AT)
@@ -121,7 +131,6 @@ def release(home: Home, pipeline: Pipeline) -> Bundle:
     released = operations.release(pipeline.name, number, actor="benchmark", reason="to measure", at=AT)
     if not isinstance(released, Released):
         raise TypeError(released.reason)
-    return bundles.get(sha256)
 
 
 def _bring_online(home: Home, pipeline: Pipeline, bundle: Bundle) -> None:

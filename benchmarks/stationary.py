@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import polars as pl
 
@@ -78,12 +79,7 @@ def _shop_day(day: date, wander: dict[str, float], rng: object) -> pl.DataFrame:
     season = 10 - 10 * np.cos(2 * np.pi * (day.timetuple().tm_yday - 20) / 365.25)
     rating = pl.Series(rng.choice(5, rows, p=[0.05, 0.1, 0.2, 0.35, 0.3]) + 1)
     unrated = pl.Series(rng.random(rows) < 0.2 + 0.01 * wander["missing"])
-    midnight = pl.lit(datetime.combine(day, datetime.min.time())).cast(pl.Datetime("us"))
-    seconds, lasting = (
-        pl.lit(pl.Series((hour * 3600).astype(np.int64))),
-        pl.lit(pl.Series((minutes * 60).astype(np.int64))),
-    )
-    return pl.DataFrame(
+    sold = pl.DataFrame(
         {
             "sale": [f"{day:%Y%m%d}-{number:05d}" for number in range(rows)],
             "zone": [f"zone {z:02d}" for z in rng.choice(30, rows, p=shares / shares.sum())],
@@ -96,9 +92,16 @@ def _shop_day(day: date, wander: dict[str, float], rng: object) -> pl.DataFrame:
             "passengers": rng.poisson(0.6, rows) + 1,
             "rating": rating.set(unrated, None),
         }
-    ).with_columns(
-        sold_at=midnight + pl.duration(seconds=seconds),
-        done_at=midnight + pl.duration(seconds=seconds + lasting),
+    )
+    return _timed(sold, day, seconds=hour * 3600, lasting=minutes * 60)
+
+
+def _timed(sold: pl.DataFrame, day: date, *, seconds: Any, lasting: Any) -> pl.DataFrame:
+    """The sales with their times: so many `seconds` after midnight, and each `lasting` so many."""
+    midnight = pl.lit(datetime.combine(day, datetime.min.time())).cast(pl.Datetime("us"))
+    begin, length = (pl.lit(pl.Series(each.astype("int64"))) for each in (seconds, lasting))
+    return sold.with_columns(
+        sold_at=midnight + pl.duration(seconds=begin), done_at=midnight + pl.duration(seconds=begin + length)
     )
 
 

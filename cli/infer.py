@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from perennial.ingestion.proposal import Proposal
+    from perennial.sources import Csv
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="Parquet, CSV or JSON lines, also in a zip or gzip.")]
 LabelOption = Annotated[
@@ -71,10 +74,30 @@ def proposed(file: Path, name: str, told: Told) -> str:
 
 
 def _propose(file: Path, told: Told) -> Proposal:
-    from tempfile import TemporaryDirectory
-
     from perennial.errors import PerennialError, SourceError
     from perennial.ingestion.proposal import propose
+
+    frame, reading = _read(file, told)
+    if not frame.height:
+        raise SourceError("there is nothing to infer from", where=str(file), found="0 rows", expected="at least one")
+    try:
+        return propose(
+            frame,
+            file=file.name,
+            reading=reading,
+            label=told.label,
+            known_at=told.known_at,
+            event_time=told.event_time,
+        )
+    except ValueError as error:
+        raise PerennialError("no such column", where=str(file), found=str(error)) from error
+
+
+def _read(file: Path, told: Told) -> tuple[pl.DataFrame, Csv | None]:
+    """The rows of `file`, and how its text was read, if it is text. Raises SourceError."""
+    from tempfile import TemporaryDirectory
+
+    from perennial.errors import SourceError
     from perennial.sources import Csv, Files
     from perennial.stores.sources.content import take
     from perennial.stores.sources.formats import read_rows, unwrap
@@ -91,20 +114,7 @@ def _propose(file: Path, told: Told) -> Proposal:
         reading = replace(reading, separator=told.separator or likely_separator(content, reading))
         source = Files(content.name, format=None if reading == Csv() else reading)
         rows = read_rows(content, source, spool=Path(spool), where=str(file))
-        frame = rows.frame
-    if not frame.height:
-        raise SourceError("there is nothing to infer from", where=str(file), found="0 rows", expected="at least one")
-    try:
-        return propose(
-            frame,
-            file=file.name,
-            reading=reading if rows.is_text else None,
-            label=told.label,
-            known_at=told.known_at,
-            event_time=told.event_time,
-        )
-    except ValueError as error:
-        raise PerennialError("no such column", where=str(file), found=str(error)) from error
+        return rows.frame, reading if rows.is_text else None
 
 
 def name_of(file: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -43,9 +43,6 @@ def requeue(
 
 def requeue_partition(session: Session, pipeline: Pipeline, key: str, *, console: Console) -> str | None:
     """Judge partition `key` again, show what changed, and return why it is blocked, if it is."""
-    from rich.text import Text
-
-    from cli.session import actor
     from perennial.graph.ranges import keys_between
     from perennial.stores.clock import Clock
     from perennial.validation.requeue import compare
@@ -61,20 +58,32 @@ def requeue_partition(session: Session, pipeline: Pipeline, key: str, *, console
 
     after = _look(tables, pipeline)
     change = compare(held, _rows(tables, pipeline, key), columns=pipeline.schema.names)
-    renewed = _renewed(before, after, key)
+    renewed, problem = _renewed(before, after, key), _problem(after, key)
+    if renewed or change.accepted_again or change.quarantined_now:
+        run_id = results[-1].run_id if results else None
+        _write_down(tables, pipeline, key, change, {"renewed": renewed, "run_id": run_id}, at=at)
     console.print(f"{pipeline.name} {key}: {change.line}")
     _show_rules(console, change)
     console.print(f"renewed: {', '.join(renewed) or 'nothing; all of it follows from these rows and rules already'}")
-    for line in _now_out_of_date(tables, after, key, at):
-        console.print(Text(line, style="yellow"), soft_wrap=True)
-    if renewed or change.accepted_again or change.quarantined_now:
-        details = {"renewed": renewed, "run_id": results[-1].run_id if results else None}
-        said = f"judged again: {change.line}"
-        tables.operations.append_decision(pipeline.name, KIND, key, said, details, at=at, actor=actor())
-    problem = _problem(after, key)
-    if problem:
-        console.print(Text(f"{key} is still not to be read: {problem}", style="red"), soft_wrap=True)
+    _show_lines(console, _now_out_of_date(tables, after, key, at), style="yellow")
+    _show_lines(console, [f"{key} is still not to be read: {problem}"] if problem else [], style="red")
     return problem
+
+
+def _write_down(
+    tables: Tables, pipeline: Pipeline, key: str, change: Change, details: dict[str, Any], *, at: datetime
+) -> None:
+    from cli.session import actor
+
+    said = f"judged again: {change.line}"
+    tables.operations.append_decision(pipeline.name, KIND, key, said, details, at=at, actor=actor())
+
+
+def _show_lines(console: Console, lines: list[str], *, style: str) -> None:
+    from rich.text import Text
+
+    for line in lines:
+        console.print(Text(line, style=style), soft_wrap=True)
 
 
 def _look(tables: Tables, pipeline: Pipeline) -> Standing:

@@ -6,7 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from perennial.settings import CLONE, Home
 from resources.instance import open_instance
@@ -38,14 +38,7 @@ def web_ui(_home: Home) -> Service:
     """Dagster's web UI."""
     port = free_port(3000)
     command = [sys.executable, "-m", "dagster_webserver", "-h", LOOPBACK, "-p", str(port), "-w", str(WORKSPACE)]
-    return Service(
-        name="dagster",
-        title="Dagster",
-        command=command,
-        address=_at(port),
-        address_setting="PERENNIAL_DAGSTER_UI",
-        ready=lambda: answers(port, "/server_info"),
-    )
+    return _listening("dagster", "Dagster", command, port, "/server_info", address_setting="PERENNIAL_DAGSTER_UI")
 
 
 def daemon(home: Home) -> Service:
@@ -64,24 +57,15 @@ def mlflow_ui(home: Home) -> Service:
         *["--host", LOOPBACK, "--port", str(port), "--workers", "1"],
     ]
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    return Service(
-        name="mlflow",
-        title="MLflow",
-        command=command,
-        address=_at(port),
-        address_setting="PERENNIAL_MLFLOW_UI",
-        ready=lambda: answers(port, "/health"),
-        environment=quiet,
-    )
+    service = _listening("mlflow", "MLflow", command, port, "/health", address_setting="PERENNIAL_MLFLOW_UI")
+    return replace(service, environment=quiet)
 
 
 def model_server(_home: Home) -> Service:
     """The model server, for all pipelines."""
     port = free_port(8000)
     command = [sys.executable, "-m", "serving", "--host", LOOPBACK, "--port", str(port)]
-    return Service(
-        name="server", title="Model server", command=command, address=_at(port), ready=lambda: answers(port, "/healthz")
-    )
+    return _listening("server", "Model server", command, port, "/healthz")
 
 
 def reports(home: Home) -> Service:
@@ -89,13 +73,20 @@ def reports(home: Home) -> Service:
     port = free_port(8001)
     home.reports.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "http.server", str(port), "--bind", LOOPBACK, "--directory", str(home.reports)]
+    return _listening("reports", "Reports", command, port, "/", address_setting="PERENNIAL_REPORTS_UI")
+
+
+def _listening(
+    name: str, title: str, command: Sequence[str], port: int, path: str, *, address_setting: str = ""
+) -> Service:
+    """A web server on the loopback's `port`, which works once it answers GET `path`."""
     return Service(
-        name="reports",
-        title="Reports",
+        name=name,
+        title=title,
         command=command,
-        address=_at(port),
-        address_setting="PERENNIAL_REPORTS_UI",
-        ready=lambda: answers(port, "/"),
+        address=f"http://{LOOPBACK}:{port}",
+        address_setting=address_setting,
+        ready=lambda: answers(port, path),
     )
 
 
@@ -132,10 +123,6 @@ def answers(port: int, path: str) -> bool:
         return False
     finally:
         connection.close()
-
-
-def _at(port: int) -> str:
-    return f"http://{LOOPBACK}:{port}"
 
 
 def _beats(home: Home, *, since: float) -> Ready:

@@ -260,10 +260,4 @@ def refuse(pipeline: Pipeline, where: str, value: object, expected: str, cause: 
 
 
 def _as_declared(name: str, error: FeatureError) -> DeclarationError:
-    return DeclarationError(
-        f"field {name!r}: {error.what}",
-        where=error.where,
-        found=error.found,
-        expected=error.expected,
-        hint=error.hint,
-    )
+    return DeclarationError.because(f"field {name!r}", error, where=error.where)

@@ -6,6 +6,7 @@
     ├── DeclarationError      a pipeline's declaration contradicts itself
     ├── SourceError           a source is absent, unreadable or not what its name says
     │   └── SourceUnreachable   it could not be looked at, which says nothing of what it holds
+    ├── LandedMeanwhile       another run landed the partition from another delivery
     ├── SchemaSkew            a partition does not fit the declared schema
     ├── PartitionBlocked      a partition that a later step needs is missing or blocked
     ├── HistoryTooShort       a training window reaches back before there is data
@@ -24,6 +25,8 @@ A refusal by a gate or a retraining policy is a value with a reason, not an erro
 """
 
 from __future__ import annotations
+
+from typing import Self
 
 
 class PerennialError(Exception):
@@ -44,6 +47,11 @@ class PerennialError(Exception):
         self.expected = expected
         self.hint = hint
         super().__init__(str(self))
+
+    @classmethod
+    def because(cls, what: str, cause: PerennialError, *, where: str) -> Self:
+        """What went wrong, for all that `cause` says of it but its place."""
+        return cls(f"{what}: {cause.what}", where=where, found=cause.found, expected=cause.expected, hint=cause.hint)
 
     def __str__(self) -> str:
         """One line: `where: what, found …, expected …. Hint: …`."""
@@ -69,6 +77,10 @@ class SourceError(PerennialError):
 
 class SourceUnreachable(SourceError):
     """A source, or a file in it, could not be looked at or is gone: that says nothing of the content."""
+
+
+class LandedMeanwhile(PerennialError):
+    """Another run landed the partition from another delivery; its rows stand, and this delivery comes after them."""
 
 
 class SchemaSkew(PerennialError):

@@ -17,6 +17,7 @@ from perennial.stores.lake.lakehouse import Lakehouse
 from perennial.stores.lake.tables import Tables
 from perennial.stores.models.artifacts import Artifacts
 from perennial.stores.models.bundles import BundleStore
+from perennial.stores.models.retraining import TrainingHistory
 from perennial.stores.models.tracking import Tracking
 from perennial.stores.online.feature_store import FeatureStore
 from perennial.stores.sources import Sources
@@ -40,6 +41,13 @@ def open_tables(home: Home) -> Tables:
     return Tables(lakehouse=Lakehouse(root=home.lake), operations=open_operations(home))
 
 
+def open_training_history(home: Home) -> TrainingHistory:
+    """What has been recorded of each pipeline's data and trainings."""
+    return TrainingHistory(
+        tables=open_tables(home), artifacts=Artifacts(home.artifacts), bundles=BundleStore(home.bundles)
+    )
+
+
 STORES: Mapping[str, Callable[[Home], Any]] = {
     "home": lambda home: home,
     "operations": open_operations,
@@ -48,6 +56,7 @@ STORES: Mapping[str, Callable[[Home], Any]] = {
     "feature_store": lambda home: FeatureStore(root=home.feature_store, online_url=home.online_store),
     "artifacts": lambda home: Artifacts(home.artifacts),
     "bundles": lambda home: BundleStore(home.bundles),
+    "training_history": open_training_history,
     "tracking": lambda home: Tracking(uri=home.mlflow_url, spool=home.tracking, public_url=home.mlflow_ui),
     "code": lambda _: Code(root=CLONE),
     "clock": lambda _: Clock(),

@@ -106,16 +106,16 @@ def _stands(instance: dg.DagsterInstance, standing: Standing, failed_id: str) ->
         return False
     blocked, began = blocked_in(instance, failed_id), failed.create_timestamp.astimezone(UTC)
     return bool(blocked) and all(
-        _has_landed(standing, key, names, since=began)
+        _was_read(standing, key, names, since=began)
         and not any(standing.problem_with(name, key) for name in wanted & set(STEPS))
         for key, names in blocked.items()
     )
 
 
-def _has_landed(standing: Standing, key: str, blocked: Iterable[str], *, since: datetime) -> bool:
+def _was_read(standing: Standing, key: str, blocked: Iterable[str], *, since: datetime) -> bool:
     """Whether the source of `key` was read well `since` then, where that is what failed: its old rows may stand."""
     record = standing.record("landed", key)
-    written = getattr(record, "written_at", None)
+    written = record.written_at if record else None
     return "landed" not in blocked or (written is not None and written > since)
 
 

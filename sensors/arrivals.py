@@ -1,6 +1,6 @@
 """Arrivals: a new or changed partition of the source is landed, and all that is made from it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -15,21 +15,20 @@ from perennial.stores.lake.tables import Tables
 from perennial.stores.sources import Sources
 from perennial.stores.sources.timelines import Timelines
 from resources.tags import partition_tags, reason_tag
-from sensors.automation import keys_of
+from sensors.automation import keys_of, pipeline_sensor
 from sensors.progress import keys_under_way, next_attempt, runs_of
 
 
 def build_arrivals(pipeline: Pipeline) -> dg.SensorDefinition:
     """Build the arrivals sensor of `pipeline`."""
-    assets = keys_of(pipeline, data_assets(pipeline))
+    landed = keys_of(pipeline, ["landed"])
 
-    @dg.sensor(
-        name=f"{pipeline.name}_arrivals",
-        target=dg.AssetSelection.assets(*assets),
-        minimum_interval_seconds=10,
-        default_status=dg.DefaultSensorStatus.RUNNING,
+    @pipeline_sensor(
+        pipeline,
+        "arrivals",
+        data_assets(pipeline),
+        every=10,
         description="Asks for the data assets of each partition whose file is new, or is not the one that landed.",
-        tags={"pipeline": pipeline.name},
     )
     def arrivals(
         context: dg.SensorEvaluationContext,
@@ -37,41 +36,51 @@ def build_arrivals(pipeline: Pipeline) -> dg.SensorDefinition:
         tables: dg.ResourceParam[Tables],
         clock: dg.ResourceParam[Clock],
     ) -> dg.SensorResult | dg.SkipReason:
+        now, records = clock.now(), tables.records(pipeline, "landed")
+        provenance = {key: record.provenance for key, record in records.items()}
+        awaited = {key: awaits for key, origin in provenance.items() if (awaits := origin.get("awaits"))}
         try:
-            now, every = clock.now(), sources.look_every(pipeline)
+            every = sources.look_every(pipeline, lookups=bool(awaited))
             if not is_due(context.cursor, now, every):
                 return dg.SkipReason(f"last looked at {context.cursor}; this source is looked at every {every}")
             context.update_cursor(now.isoformat())
             there = sources.signatures(pipeline, pipeline.time.complete_keys(now))
         except SourceError as error:
             return dg.SkipReason(str(error))
-        records = tables.records(pipeline, "landed")
-        provenance = {key: record.provenance for key, record in records.items()}
+        mended = _mended(awaited, sources.look_at_lookups(pipeline)) if awaited else set()
         signatures = with_readings(there, provenance, Timelines(sources=sources).look(pipeline, list(there)))
-        landed = _landed(pipeline, provenance, sources)
-        busy = keys_under_way(runs_of(context.instance, assets[:1]), pipeline.time)
+        busy = keys_under_way(runs_of(context.instance, landed), pipeline.time)
 
-        arrived = find_arrived(pipeline.time, signatures, landed, busy=busy)
+        arrived = find_arrived(pipeline.time, signatures, _landed(provenance, mended), busy=busy)
 
         if not arrived:
             landing = f", {len(busy)} under way" if busy else ""
             return dg.SkipReason(f"none of {len(signatures)} files is new or changed{landing}")
-        attempts = [(one, next_attempt(context.instance, _run_key(pipeline, one, records))) for one in arrived]
-        requests = [_request(one, attempt.key, assets) for one, attempt in attempts if attempt.key]
-        if not requests:
-            return dg.SkipReason("; ".join(f"{one.reason}: {attempt.ended}" for one, attempt in attempts))
-        return dg.SensorResult(run_requests=requests)
+        return _ask(context.instance, pipeline, arrived, records)
 
     return arrivals
 
 
-def _landed(pipeline: Pipeline, provenance: Mapping[str, Mapping[str, Any]], sources: Sources) -> dict[str, str | None]:
-    """The signature with which each partition landed or was blocked; none where a lookup that it awaits is another."""
-    awaited = {key: awaits for key, origin in provenance.items() if (awaits := origin.get("awaits"))}
-    there = sources.look_at_lookups(pipeline) if awaited else {}
-    mended = {key for key, awaits in awaited.items() if any(there.get(name) != was for name, was in awaits.items())}
+def _mended(awaited: Mapping[str, Mapping[str, str]], there: Mapping[str, str]) -> set[str]:
+    """The partitions that wait for a lookup whose file is another now."""
+    return {key for key, awaits in awaited.items() if any(there.get(name) != was for name, was in awaits.items())}
+
+
+def _landed(provenance: Mapping[str, Mapping[str, Any]], mended: Collection[str]) -> dict[str, str | None]:
+    """The signature with which each partition landed or was blocked; none where what it waited for is `mended`."""
     signatures = with_readings({key: origin.get("signature") for key, origin in provenance.items()}, provenance, {})
     return {key: None if key in mended else signature for key, signature in signatures.items()}
+
+
+def _ask(
+    instance: dg.DagsterInstance, pipeline: Pipeline, arrived: Sequence[Arrived], records: Mapping[str, PartitionRecord]
+) -> dg.SensorResult | dg.SkipReason:
+    """Ask for a run for each span that `arrived`, or say what became of those that were asked for."""
+    attempts = [(one, next_attempt(instance, _run_key(pipeline, one, records))) for one in arrived]
+    requests = [_request(pipeline, one, attempt.key) for one, attempt in attempts if attempt.key]
+    if not requests:
+        return dg.SkipReason("; ".join(f"{one.reason}: {attempt.ended}" for one, attempt in attempts))
+    return dg.SensorResult(run_requests=requests)
 
 
 def _run_key(pipeline: Pipeline, arrived: Arrived, records: Mapping[str, PartitionRecord]) -> str:
@@ -80,9 +89,9 @@ def _run_key(pipeline: Pipeline, arrived: Arrived, records: Mapping[str, Partiti
     return f"{pipeline.name}/arrivals/{fingerprint([arrived.key, landed])}"
 
 
-def _request(arrived: Arrived, run_key: str, assets: list[dg.AssetKey]) -> dg.RunRequest:
+def _request(pipeline: Pipeline, arrived: Arrived, run_key: str) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=run_key,
-        asset_selection=assets,
+        asset_selection=keys_of(pipeline, data_assets(pipeline)),
         tags={**partition_tags(arrived.range), **reason_tag(arrived.reason)},
     )

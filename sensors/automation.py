@@ -1,6 +1,6 @@
 """Automation: what starts runs for one pipeline, and the parts that its sensors share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,3 +21,17 @@ class Automation:
 def keys_of(pipeline: Pipeline, names: Sequence[str]) -> list[dg.AssetKey]:
     """The assets `names` of `pipeline`."""
     return [dg.AssetKey([pipeline.name, name]) for name in names]
+
+
+def pipeline_sensor(
+    pipeline: Pipeline, name: str, assets: Sequence[str], *, every: int, description: str
+) -> Callable[[Callable[..., Any]], dg.SensorDefinition]:
+    """Decorator: the sensor `name` of `pipeline` about its `assets`, on from the start; `every` is in seconds."""
+    return dg.sensor(
+        name=f"{pipeline.name}_{name}",
+        target=dg.AssetSelection.assets(*keys_of(pipeline, assets)),
+        minimum_interval_seconds=every,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=description,
+        tags={"pipeline": pipeline.name},
+    )

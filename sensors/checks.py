@@ -26,7 +26,7 @@ MOST = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Stored:
     """One evaluation and where it was stored."""
 
     id: int
@@ -103,7 +103,7 @@ def build_failed_checks() -> dg.SensorDefinition:
     return failed_checks
 
 
-def _stored(instance: dg.DagsterInstance, *, limit: int | None = None, **which: object) -> list[Told]:
+def _stored(instance: dg.DagsterInstance, *, limit: int | None = None, **which: object) -> list[Stored]:
     """Evaluations in the order of their storage ids, from the index that all runs share."""
     from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
@@ -112,7 +112,7 @@ def _stored(instance: dg.DagsterInstance, *, limit: int | None = None, **which: 
     # SQLite's own method reads the file of every run; the index holds a copy of each evaluation, as Postgres does.
     records = SqlEventLogStorage.get_event_records(storage, asked, limit=limit, ascending=True)  # type: ignore[arg-type]
     return [
-        Told(id=record.storage_id, run_id=record.run_id, evaluation=event.asset_check_evaluation_data)
+        Stored(id=record.storage_id, run_id=record.run_id, evaluation=event.asset_check_evaluation_data)
         for record in records
         if (event := record.event_log_entry.dagster_event) is not None
     ]
@@ -129,7 +129,7 @@ def _ended(instance: dg.DagsterInstance, run_ids: Iterable[str]) -> dict[str, bo
     }
 
 
-def _stands(instance: dg.DagsterInstance, one: Told) -> bool:
+def _stands(instance: dg.DagsterInstance, one: Stored) -> bool:
     """Whether nothing later has been found by the same check for the same partition."""
     from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 
@@ -142,7 +142,7 @@ def _stands(instance: dg.DagsterInstance, one: Told) -> bool:
     return not newest or newest[0].run_id == one.run_id
 
 
-def _close(tables: Tables, passed: Sequence[Told], clock: Clock) -> list[str]:
+def _close(tables: Tables, passed: Sequence[Stored], clock: Clock) -> list[str]:
     """Close what `passed` settles: alerts about the same partition, and those that only warned of an earlier one."""
     if not passed:
         return []

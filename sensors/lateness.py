@@ -5,10 +5,10 @@ import json
 import dagster as dg
 
 from perennial.declaration import Pipeline
-from perennial.ingestion.lateness import CHECK, arrivals_of, problems
 from perennial.stores.clock import Clock
 from perennial.stores.lake.tables import Tables
-from sensors.automation import keys_of
+from resources.lateness import evaluate_lateness
+from sensors.automation import keys_of, pipeline_sensor
 from sensors.progress import runs_of
 
 
@@ -16,36 +16,24 @@ def build_lateness(pipeline: Pipeline) -> dg.SensorDefinition:
     """Build the lateness sensor of `pipeline`."""
     assets = keys_of(pipeline, ["landed"])
 
-    @dg.sensor(
-        name=f"{pipeline.name}_lateness",
-        target=dg.AssetSelection.assets(*assets),
-        minimum_interval_seconds=120,
-        default_status=dg.DefaultSensorStatus.RUNNING,
+    @pipeline_sensor(
+        pipeline,
+        "lateness",
+        ["landed"],
+        every=120,
         description="Evaluates the check arrives_in_time of landed when its answer changes; starts no run.",
-        tags={"pipeline": pipeline.name},
     )
     def lateness(
         context: dg.SensorEvaluationContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]
     ) -> dg.SensorResult:
         if runs_of(context.instance, assets):
             return dg.SensorResult(skip_reason="a run lands partitions now", cursor=context.cursor)
-        arrivals = arrivals_of(pipeline, tables.records(pipeline, "landed"))
+        evaluation = evaluate_lateness(pipeline, tables, now=clock.now())
 
-        found = [f"{key} {why}" for key, why in problems(arrivals, clock.now()).items()]
+        found = "" if evaluation.passed else evaluation.description
 
-        if found != json.loads(context.cursor or "[]"):
-            context.instance.report_runless_asset_event(_evaluation(pipeline, found))
-        return dg.SensorResult(skip_reason="; ".join(found) or "nothing is overdue", cursor=json.dumps(found))
+        if found != json.loads(context.cursor or '""'):
+            context.instance.report_runless_asset_event(evaluation)
+        return dg.SensorResult(skip_reason=evaluation.description, cursor=json.dumps(found))
 
     return lateness
-
-
-def _evaluation(pipeline: Pipeline, found: list[str]) -> dg.AssetCheckEvaluation:
-    return dg.AssetCheckEvaluation(
-        asset_key=dg.AssetKey([pipeline.name, "landed"]),
-        check_name=CHECK,
-        passed=not found,
-        metadata={"not in time": dg.MetadataValue.json(found)},
-        severity=dg.AssetCheckSeverity.WARN,
-        description="; ".join(found) or "nothing is overdue",
-    )

@@ -10,7 +10,7 @@ from perennial.graph.outdated import CHECK, told
 from perennial.graph.stages import data_assets
 from perennial.stores.clock import Clock
 from perennial.stores.lake.tables import Tables
-from sensors.automation import keys_of
+from sensors.automation import keys_of, pipeline_sensor
 from sensors.progress import runs_of
 
 
@@ -18,13 +18,12 @@ def build_lineage(pipeline: Pipeline) -> dg.SensorDefinition:
     """Build the lineage sensor of `pipeline`."""
     assets = keys_of(pipeline, data_assets(pipeline))
 
-    @dg.sensor(
-        name=f"{pipeline.name}_lineage",
-        target=dg.AssetSelection.assets(*assets),
-        minimum_interval_seconds=30,
-        default_status=dg.DefaultSensorStatus.RUNNING,
+    @pipeline_sensor(
+        pipeline,
+        "lineage",
+        data_assets(pipeline),
+        every=30,
         description="Evaluates the check is_up_to_date of each data asset when its answer changes; starts no run.",
-        tags={"pipeline": pipeline.name},
     )
     def lineage(
         context: dg.SensorEvaluationContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]

@@ -18,7 +18,7 @@ from perennial.stores.clock import Clock
 from perennial.stores.lake.tables import Tables
 from perennial.stores.production.inference_log import pending_partitions
 from resources.tags import partition_tags, reason_tag
-from sensors.automation import keys_of
+from sensors.automation import keys_of, pipeline_sensor
 from sensors.progress import Attempt, next_attempt, runs_of
 
 EMPTY: dict[str, Any] = {"measured": {}, "matched": {}, "waiting": [], "answers": None, "outcomes": 0, "asked": {}}
@@ -33,13 +33,12 @@ def build_monitoring(pipeline: Pipeline) -> dg.SensorDefinition:
     """Build the sensor that has `pipeline` measured in production."""
     assets = keys_of(pipeline, MONITORING)
 
-    @dg.sensor(
-        name=f"{pipeline.name}_monitoring",
-        target=dg.AssetSelection.assets(*assets),
-        minimum_interval_seconds=15,
-        default_status=dg.DefaultSensorStatus.RUNNING,
+    @pipeline_sensor(
+        pipeline,
+        "monitoring",
+        MONITORING,
+        every=15,
         description="Asks for performance and drift of partitions with new rows, new answers or new outcomes.",
-        tags={"pipeline": pipeline.name},
     )
     def monitoring(
         context: dg.SensorEvaluationContext,
@@ -55,8 +54,7 @@ def build_monitoring(pipeline: Pipeline) -> dg.SensorDefinition:
         seen = {**EMPTY, **json.loads(context.cursor or "{}")}
         attempts = {key: next_attempt(context.instance, key) for key in seen["asked"]}
         if again := {key: attempt.key for key, attempt in attempts.items() if attempt.key}:
-            requests = [_request(pipeline, run_key, seen["asked"][key]) for key, run_key in again.items()]
-            return dg.SensorResult(run_requests=requests, cursor=json.dumps(seen))
+            return _ask(pipeline, {run_key: seen["asked"][key] for key, run_key in again.items()}, seen)
 
         answers = pending_partitions(home, pipeline.name, seen["answers"])
         now, asks = _look(pipeline, tables, answers, champion, seen, at=clock.now())
@@ -67,8 +65,7 @@ def build_monitoring(pipeline: Pipeline) -> dg.SensorDefinition:
             told = [f"nothing new in {len(now['measured'])} partitions after the champion's as-of"]
             told += [_told(asked, attempts[key]) for key, asked in given_up.items()]
             return dg.SensorResult(skip_reason="; ".join(told), cursor=json.dumps(now))
-        requests = [_request(pipeline, key, asked) for key, asked in asks.items()]
-        return dg.SensorResult(run_requests=requests, cursor=json.dumps(now))
+        return _ask(pipeline, asks, now)
 
     return monitoring
 
@@ -124,6 +121,12 @@ def _told(asked: Asked, attempt: Attempt) -> str:
 
 def _words(span: Sequence[str]) -> str:
     return f"{span[0]} to {span[1]}"
+
+
+def _ask(pipeline: Pipeline, asks: dict[str, Asked], seen: dict[str, Any]) -> dg.SensorResult:
+    """Ask for a run a run key, and keep what was `seen`."""
+    requests = [_request(pipeline, run_key, asked) for run_key, asked in asks.items()]
+    return dg.SensorResult(run_requests=requests, cursor=json.dumps(seen))
 
 
 def _request(pipeline: Pipeline, run_key: str, asked: Asked) -> dg.RunRequest:

@@ -1,6 +1,6 @@
 """Retraining: trains a challenger when labels, drift, value skew or the calendar ask for it, and says why when not."""
 
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 
@@ -9,12 +9,9 @@ from perennial.graph.stages import data_assets, training_assets
 from perennial.ingestion.arrivals import fingerprint
 from perennial.retraining import Evidence, NotNow, Train, decide_retraining
 from perennial.stores.clock import Clock
-from perennial.stores.lake.tables import Tables
-from perennial.stores.models.artifacts import Artifacts
-from perennial.stores.models.bundles import BundleStore
-from perennial.stores.models.retraining import History
+from perennial.stores.models.retraining import TrainingHistory
 from resources.tags import reason_tag
-from sensors.automation import keys_of
+from sensors.automation import keys_of, pipeline_sensor
 from sensors.progress import run_with_key, runs_of
 
 Answer = dg.RunRequest | dg.SkipReason
@@ -23,23 +20,19 @@ Answer = dg.RunRequest | dg.SkipReason
 def build_retraining(pipeline: Pipeline) -> dg.SensorDefinition:
     """Build the sensor that retrains `pipeline` on new labels and on drift."""
 
-    @dg.sensor(
-        name=f"{pipeline.name}_retraining",
-        target=dg.AssetSelection.assets(*keys_of(pipeline, training_assets(pipeline))),
-        minimum_interval_seconds=15,
-        default_status=dg.DefaultSensorStatus.RUNNING,
+    @pipeline_sensor(
+        pipeline,
+        "retraining",
+        training_assets(pipeline),
+        every=15,
         description="Trains the newest complete as-of when labels, drift or value skew ask for it; says why when not.",
-        tags={"pipeline": pipeline.name},
     )
     def retraining(
         context: dg.SensorEvaluationContext,
-        tables: dg.ResourceParam[Tables],
-        artifacts: dg.ResourceParam[Artifacts],
-        bundles: dg.ResourceParam[BundleStore],
+        training_history: dg.ResourceParam[TrainingHistory],
         clock: dg.ResourceParam[Clock],
     ) -> Answer:
-        history = History(tables=tables, artifacts=artifacts, bundles=bundles)
-        return _ask(context.instance, pipeline, history, clock, by="sensor", scheduled=False)
+        return _ask(context.instance, pipeline, training_history, clock, by="sensor")
 
     return retraining
 
@@ -61,25 +54,27 @@ def build_schedule(pipeline: Pipeline) -> dg.ScheduleDefinition | None:
     )
     def schedule(
         context: dg.ScheduleEvaluationContext,
-        tables: dg.ResourceParam[Tables],
-        artifacts: dg.ResourceParam[Artifacts],
-        bundles: dg.ResourceParam[BundleStore],
+        training_history: dg.ResourceParam[TrainingHistory],
         clock: dg.ResourceParam[Clock],
     ) -> Answer:
-        history = History(tables=tables, artifacts=artifacts, bundles=bundles)
-        return _ask(context.instance, pipeline, history, clock, by="schedule", scheduled=True)
+        return _ask(context.instance, pipeline, training_history, clock, by="schedule")
 
     return schedule
 
 
 def _ask(
-    instance: dg.DagsterInstance, pipeline: Pipeline, history: History, clock: Clock, *, by: str, scheduled: bool
+    instance: dg.DagsterInstance,
+    pipeline: Pipeline,
+    history: TrainingHistory,
+    clock: Clock,
+    *,
+    by: Literal["sensor", "schedule"],
 ) -> Answer:
     under_way = _under_way(instance, pipeline)
     if under_way:
         return dg.SkipReason(under_way)
 
-    evidence = history.evidence(pipeline, now=clock.now(), scheduled=scheduled)
+    evidence = history.evidence(pipeline, now=clock.now(), scheduled=by == "schedule")
     decision = decide_retraining(evidence, pipeline.retraining)
 
     subject = evidence.newest.key if evidence.newest else "no as-of"
@@ -88,10 +83,9 @@ def _ask(
     key = f"{pipeline.name}/training/{_evidence_key(evidence)}"
     earlier = run_with_key(instance, key)
     if earlier is not None:
-        ended = (
-            f"run {earlier.run_id[:8]} was asked for on the same evidence and ended as {earlier.status.value.lower()}"
-        )
-        return _decline(pipeline, history, clock, subject, f"{ended}: run it again by hand", by=by)
+        asked = f"run {earlier.run_id[:8]} was asked for on the same evidence"
+        ended = f"{asked} and ended as {earlier.status.value.lower()}: run it again by hand"
+        return _decline(pipeline, history, clock, subject, ended, by=by)
     reason = "; ".join(decision.reasons)
     history.tables.operations.append_decision(
         pipeline.name, "retraining", decision.as_of, reason, _details(decision, key), at=clock.now(), actor=by
@@ -113,7 +107,9 @@ def _under_way(instance: dg.DagsterInstance, pipeline: Pipeline) -> str | None:
     return None
 
 
-def _decline(pipeline: Pipeline, history: History, clock: Clock, subject: str, reason: str, *, by: str) -> Answer:
+def _decline(
+    pipeline: Pipeline, history: TrainingHistory, clock: Clock, subject: str, reason: str, *, by: str
+) -> Answer:
     history.tables.operations.append_decision(pipeline.name, "not_now", subject, reason, at=clock.now(), actor=by)
     return dg.SkipReason(reason)
 

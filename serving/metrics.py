@@ -25,29 +25,39 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.in_flight = InFlight()
-        registry = self.registry
-        self._requests = Counter(
+        self._add_requests(self.registry)
+        self._add_models(self.registry)
+        self._add_lookups(self.registry)
+        self.feedback = Counter("perennial_feedback", "Outcomes received.", ["pipeline"], registry=self.registry)
+        self.events = Counter("perennial_events", "Pushed events accepted.", ["pipeline"], registry=self.registry)
+
+    def _add_requests(self, registry: CollectorRegistry) -> None:
+        """What was asked and answered."""
+        requests = Counter(
             "perennial_requests", "Predict requests, by HTTP status.", ["pipeline", "status"], registry=registry
         )
-        self._instances = Counter(
-            "perennial_instances", "Answered instances.", ["pipeline", "version"], registry=registry
-        )
+        instances = Counter("perennial_instances", "Answered instances.", ["pipeline", "version"], registry=registry)
+        latency = Histogram(
+            "perennial_latency_seconds", "From a predict request's receipt to its answer.", ["pipeline"],
+            buckets=BUCKETS, registry=registry,
+        )  # fmt: skip
+        # looking a child up by its labels costs more than counting
+        self._of_status = lru_cache(256)(requests.labels)
+        self._of_version = lru_cache(256)(instances.labels)
+        self._of_pipeline = lru_cache(256)(latency.labels)
         self._errors = Counter(
             "perennial_errors", "Requests that failed, by kind.", ["pipeline", "kind"], registry=registry
         )
-        self._latency = Histogram(
-            "perennial_latency_seconds",
-            "From a predict request's receipt to its answer.",
-            ["pipeline"],
-            buckets=BUCKETS,
-            registry=registry,
-        )
         self.batch_rows = Histogram(
-            "perennial_batch_rows",
-            "Instances scored together.",
-            buckets=(1, 2, 4, 8, 16, 32, 64, 256, 1024),
-            registry=registry,
+            "perennial_batch_rows", "Instances scored together.",
+            buckets=(1, 2, 4, 8, 16, 32, 64, 256, 1024), registry=registry,
+        )  # fmt: skip
+        Gauge("perennial_in_flight", "Predict requests not answered yet.", registry=registry).set_function(
+            lambda: self.in_flight.count
         )
+
+    def _add_models(self, registry: CollectorRegistry) -> None:
+        """What serves, and whether the place that says so answers."""
         self.version = Gauge("perennial_version", "Version that serves.", ["pipeline"], registry=registry)
         self.bundle_failures = Counter(
             "perennial_bundle_failures", "Bundles that could not be loaded.", ["pipeline"], registry=registry
@@ -56,16 +66,6 @@ class Metrics:
             "perennial_operations_up", "Whether the operations database answered last.", registry=registry
         )
         self.database_failures = Counter("perennial_operations_failures", "Polls it did not answer.", registry=registry)
-        self.feedback = Counter("perennial_feedback", "Outcomes received.", ["pipeline"], registry=registry)
-        self._add_lookups(registry)
-        self.events = Counter("perennial_events", "Pushed events accepted.", ["pipeline"], registry=registry)
-        Gauge("perennial_in_flight", "Predict requests not answered yet.", registry=registry).set_function(
-            lambda: self.in_flight.count
-        )
-        # looking a child up by its labels costs more than counting
-        self._of_status = lru_cache(256)(self._requests.labels)
-        self._of_pipeline = lru_cache(256)(self._latency.labels)
-        self._of_version = lru_cache(256)(self._instances.labels)
 
     def _add_lookups(self, registry: CollectorRegistry) -> None:
         """What the online store gave."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -16,6 +17,7 @@ from perennial import Column, Daily, Files, Label, Median, Pipeline, Regression,
 from perennial.bundle.bundle import seal
 from perennial.bundle.manifest import describe_features, describe_requests, describe_thresholds
 from perennial.featurization.aggregates import Rolling
+from perennial.prediction.scoring import Predictor
 from perennial.stores.parquet import to_parquet
 
 
@@ -128,6 +130,11 @@ def an_instance(number: int = 0, **changes: Any) -> dict[str, Any]:
         "rain": number % 5 == 0,
     }  # fmt: skip
     return instance | changes
+
+
+def rows_of(predictor: Predictor, instances: Sequence[dict[str, Any]]) -> pl.DataFrame:
+    """What the server makes of request instances before it answers them."""
+    return predictor.reader.frame(predictor.reader.check(instances))
 
 
 def small_bundle(slope: float = 2.0, *, name: str = "rides", as_of: str = "2024-01-31") -> dict[str, bytes]:

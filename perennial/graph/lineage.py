@@ -11,44 +11,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from perennial.featurization.lineage import in_sight, in_window
+from perennial.graph.records import PartitionRecord
 from perennial.validation.seasons.lineage import BEFORE, Acknowledged, Fit, fit_of, in_history
 
 if TYPE_CHECKING:
     from perennial.declaration import Pipeline
 
 
-class Recorded(Protocol):
-    """The part of a partition's record that lineage looks at."""
-
-    @property
-    def partition(self) -> str: ...
-
-    @property
-    def rows(self) -> int: ...
-
-    @property
-    def status(self) -> str: ...
-
-    @property
-    def reason(self) -> str | None: ...
-
-    @property
-    def content_hash(self) -> str: ...
-
-    @property
-    def inputs(self) -> Mapping[str, str]: ...
-
-    @property
-    def provenance(self) -> Mapping[str, Any]: ...
-
-    @property
-    def known_at(self) -> datetime | None: ...
-
-
-History = Mapping[str, Mapping[int, Recorded]]
+History = Mapping[str, Mapping[int, PartitionRecord]]
 """Every revision of each partition of a table, both in order."""
 
 
@@ -158,7 +131,7 @@ class Standing:
         known = (n for n, record in revisions.items() if record.known_at is None or record.known_at <= at)
         return max(known, default=None)
 
-    def record(self, name: str, key: str, revision: int | None = None) -> Recorded | None:
+    def record(self, name: str, key: str, revision: int | None = None) -> PartitionRecord | None:
         """What table `name` holds of partition `key` in a revision, the newest that landed by default."""
         number = self.newest(key) if revision is None else revision
         return None if number is None else self.history(name).get(key, {}).get(number)
@@ -213,7 +186,7 @@ class Standing:
         landed = self.history("landed").get(key, {})
         return [n for n in sorted(landed, reverse=True) if n != self.newest(key) and landed[n].status == "ok"]
 
-    def _staleness(self, name: str, key: str, revision: int, record: Recorded) -> str | None:
+    def _staleness(self, name: str, key: str, revision: int, record: PartitionRecord) -> str | None:
         step = STEPS[name]
         # What landed earlier cannot land again: its source is another by now. A new column is null in it.
         stays = step.parent is None and step.across is None and revision != self.newest(key)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from perennial.graph.lineage import Recorded, Standing
+from perennial.graph.lineage import Standing
 from perennial.graph.outdated import Outdated, derived_tables, outdated, outdated_in
+from perennial.graph.records import PartitionRecord
 
 if TYPE_CHECKING:
     from perennial.declaration import Pipeline
@@ -25,7 +26,7 @@ def renewed_assets(pipeline: Pipeline) -> tuple[str, ...]:
     return (*derived_tables(pipeline), *((ONLINE,) if pipeline.aggregates else ()))
 
 
-def newest_known(standing: Standing, at: datetime) -> tuple[str, Recorded] | None:
+def newest_known(standing: Standing, at: datetime) -> tuple[str, PartitionRecord] | None:
     """The partition whose aggregates are the newest that were known `at`, and their record."""
     calendar, history = standing.pipeline.time, standing.history(AGGREGATES)
     newest = {key: revisions[max(revisions)] for key, revisions in history.items() if revisions}

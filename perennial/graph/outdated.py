@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from perennial.graph.lineage import STEPS, Recorded, Standing, steps_of
+from perennial.graph.lineage import STEPS, Standing, steps_of
 from perennial.graph.ranges import ranges_of
+from perennial.graph.records import PartitionRecord
 
 if TYPE_CHECKING:
     from perennial.declaration import Pipeline
@@ -73,7 +74,7 @@ def told(behind: Mapping[str, str], total: int) -> str:
     return f"{len(behind)} of {total} partitions are out of date: {'; '.join(listed + more)}"
 
 
-def learned_from_other(standing: Standing, training_sets: Mapping[str, Recorded]) -> dict[str, list[str]]:
+def learned_from_other(standing: Standing, training_sets: Mapping[str, PartitionRecord]) -> dict[str, list[str]]:
     """The partitions of which a training set read other rows than stand now as known at its as-of, by as-of."""
     found: dict[str, set[str]] = {}
     for as_of, training_set in training_sets.items():

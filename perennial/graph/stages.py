@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from perennial.graph.lineage import STEPS, steps_of
+from perennial.graph.lineage import steps_of
 
 if TYPE_CHECKING:
     from perennial.declaration import Pipeline
 
-DATA = tuple(name for name, step in STEPS.items() if step.needs is None)
-"""What an arrived partition of every pipeline becomes, parents before children."""
 ANSWERED = ("inference_log", "ground_truth", "performance")
 """What is measured of the answers of a monitoring partition, whatever serves now."""
 MONITORING = (*ANSWERED, "drift")

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from statistics import median
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from perennial.time import Calendar, Monthly
 from perennial.validation.seasons.judgement import history_of, season_of
 
 if TYPE_CHECKING:
     from perennial.declaration import Pipeline
+    from perennial.graph.records import PartitionRecord
 
 CHECK = "arrives_in_time"
 """Name of the check of `landed` that tells it."""
@@ -29,13 +30,6 @@ SPREADS = 4.0
 """Usual deviations that are nothing either."""
 NORMAL = 1.4826
 """Standard deviations in a median absolute deviation of normal values."""
-
-
-class Recorded(Protocol):
-    """The part of a landed partition's record that lateness looks at."""
-
-    @property
-    def provenance(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,13 +115,13 @@ class Arrivals:
         return {}
 
 
-def arrivals_of(pipeline: Pipeline, landed: Mapping[str, Recorded]) -> Arrivals:
+def arrivals_of(pipeline: Pipeline, landed: Mapping[str, PartitionRecord]) -> Arrivals:
     """When the partitions of which records are given first arrived."""
     at = {key: instant for key, record in landed.items() if (instant := first_arrival([record])) is not None}
     return Arrivals(calendar=pipeline.time, history=history_of(pipeline.seasons, pipeline.time), at=at)
 
 
-def first_arrival(revisions: Iterable[Recorded]) -> datetime | None:
+def first_arrival(revisions: Iterable[PartitionRecord]) -> datetime | None:
     """When the first delivery of a partition arrived, whether or not it could be read."""
     found = [record.provenance.get("arrived_at") for record in revisions]
     return min((datetime.fromisoformat(at) for at in found if at), default=None)

@@ -11,25 +11,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 import polars as pl
 
 from perennial.declaration import Pipeline
+from perennial.graph.records import PartitionRecord
 from perennial.ingestion.landing import LandedPartition
-
-
-class Recorded(Protocol):
-    """The part of a landed partition's record that the next revision depends on."""
-
-    @property
-    def status(self) -> str: ...
-
-    @property
-    def inputs(self) -> Mapping[str, str]: ...
-
-    @property
-    def known_at(self) -> datetime | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +50,13 @@ class Revision:
     """Rows of the revision before that stay, because what would replace them came too late."""
 
 
-def made_from(record: Recorded, contents: Mapping[str, str]) -> bool:
+def made_from(record: PartitionRecord, contents: Mapping[str, str]) -> bool:
     """Whether a revision was made from `contents`, as far as it read them: a timeline may be declared since."""
     return all(record.inputs.get(name, content) == content for name, content in contents.items())
 
 
 def place_of(
-    history: Mapping[int, Recorded], contents: Mapping[str, str], *, accepted: Collection[int], arrived: datetime
+    history: Mapping[int, PartitionRecord], contents: Mapping[str, str], *, accepted: Collection[int], arrived: datetime
 ) -> Place:
     """Where a delivery of `contents` belongs, after the revisions in `history`.
 

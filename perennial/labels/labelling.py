@@ -70,9 +70,10 @@ def label_rows(accepted: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
         _confidence(pipeline.label).alias("confidence"),
     )
     if isinstance(pipeline.objective, BinaryClassification):
-        _check_classes(rows, pipeline, positive=pipeline.objective.positive)
+        _check(rows, _one_of_two(pipeline.objective), pipeline)
     labels = rows.filter(pl.col("label").is_finite() & pl.col("known_at").is_not_null())
-    _check_provenance(labels, pipeline)
+    for claim in (_SURE, _SOURCED):
+        _check(labels, claim, pipeline)
     return labels
 
 
@@ -117,46 +118,56 @@ def _confidence(label: Label) -> pl.Expr:
     return declared.cast(pl.Float64, strict=False)
 
 
-def _check_classes(rows: pl.DataFrame, pipeline: Pipeline, *, positive: str) -> None:
-    wrong = rows.filter(~pl.col("label").is_in([0.0, 1.0]))
-    if wrong.height:
-        raise PerennialError(
-            f"label {pipeline.label.name!r} is no class",
-            where=_first(wrong, pipeline),
-            found=f"{wrong['label'][0]:g} {_at(wrong, pipeline)} of {rows.height} rows in all",
-            expected=f"1 ({positive}), 0, or null while nobody knows",
-            hint="compare or cast in the label's expression, such as col('status') == 'Canceled'",
-        )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Claim:
+    """What holds of one column of every label, and what to say of a label of which it does not."""
+
+    column: str
+    holds: pl.Expr
+    """Null where it does not hold either."""
+    broken: str
+    expected: str
+    hint: str
 
 
-def _check_provenance(labels: pl.DataFrame, pipeline: Pipeline) -> None:
-    """Raise PerennialError for a label of which nobody knows who says so, or how surely."""
-    name = pipeline.label.name
-    unsure = labels.filter(~pl.col("confidence").is_between(0, 1).fill_null(value=False))
-    if unsure.height:
-        raise PerennialError(
-            f"label {name!r} has no confidence from 0 to 1",
-            where=_first(unsure, pipeline),
-            found=f"{unsure['confidence'][0]} {_at(unsure, pipeline)} of {labels.height} labels in all",
-            expected="0 (a guess) to 1 (certain) for each row with an outcome",
-            hint="say in the label's confidence what a missing one means, such as col('score').fill_null(0)",
-        )
-    nameless = labels.filter(pl.col("source").is_null())
-    if nameless.height:
-        raise PerennialError(
-            f"label {name!r} has no source",
-            where=_first(nameless, pipeline),
-            found=f"null {_at(nameless, pipeline)} of {labels.height} labels in all",
-            expected="a text for each row with an outcome",
-            hint="say in the label's source what a missing one means, such as col('by').fill_null('unknown')",
-        )
+_SURE = _Claim(
+    column="confidence",
+    holds=pl.col("confidence").is_between(0, 1),
+    broken="has no confidence from 0 to 1",
+    expected="0 (a guess) to 1 (certain) for each row with an outcome",
+    hint="say in the label's confidence what a missing one means, such as col('score').fill_null(0)",
+)
+_SOURCED = _Claim(
+    column="source",
+    holds=pl.col("source").is_not_null(),
+    broken="has no source",
+    expected="a text for each row with an outcome",
+    hint="say in the label's source what a missing one means, such as col('by').fill_null('unknown')",
+)
 
 
-def _first(wrong: pl.DataFrame, pipeline: Pipeline) -> str:
-    return f"{pipeline.name} {wrong['partition'][0]}"
+def _one_of_two(objective: BinaryClassification) -> _Claim:
+    return _Claim(
+        column="label",
+        holds=pl.col("label").is_in([0.0, 1.0]) | pl.col("label").is_null(),
+        broken="is no class",
+        expected=f"1 ({objective.positive}), 0, or null while nobody knows",
+        hint="compare or cast in the label's expression, such as col('status') == 'Canceled'",
+    )
 
 
-def _at(wrong: pl.DataFrame, pipeline: Pipeline) -> str:
-    """Which row is the first of the `wrong` ones, and how many they are."""
+def _check(labels: pl.DataFrame, claim: _Claim, pipeline: Pipeline) -> None:
+    """Raise PerennialError where `claim` does not hold, with the first of the `labels` that break it."""
+    wrong = labels.filter(~claim.holds.fill_null(value=False))
+    if wrong.is_empty():
+        return
     first = wrong.row(0, named=True)
-    return "at " + ", ".join(f"{name}={first[name]!r}" for name in pipeline.key) + f", and in {wrong.height}"
+    value, key = first[claim.column], ", ".join(f"{name}={first[name]!r}" for name in pipeline.key)
+    said = f"{value:g}" if isinstance(value, float) else "null"
+    raise PerennialError(
+        f"label {pipeline.label.name!r} {claim.broken}",
+        where=f"{pipeline.name} {first['partition']}",
+        found=f"{said} at {key}, and in {wrong.height} of {labels.height} rows in all",
+        expected=claim.expected,
+        hint=claim.hint,
+    )

@@ -51,7 +51,6 @@ class DriftReport:
     drifted: bool | None
     reason: str
     rows: int
-    reference_rows: int
     threshold: float
 
     @property
@@ -103,7 +102,6 @@ def drift_report(
         drifted=None if reason else bool(culprits),
         reason=reason or "; ".join(culprits) or f"no column beyond {threshold:g}",
         rows=current.height,
-        reference_rows=reference.height,
         threshold=threshold,
     )
 

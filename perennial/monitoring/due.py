@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from perennial.graph.lineage import Recorded
+from perennial.graph.records import PartitionRecord
 from perennial.ingestion.arrivals import fingerprint
 from perennial.time import Calendar, Window
 
@@ -18,7 +18,7 @@ Contents = Mapping[str, str]
 
 
 def measurable(
-    pipeline: Pipeline, records: Mapping[str, Mapping[str, Recorded]], *, since: datetime, version: int
+    pipeline: Pipeline, records: Mapping[str, Mapping[str, PartitionRecord]], *, since: datetime, version: int
 ) -> dict[str, str]:
     """The monitoring partitions to compare with the champion: all their data is there, none of it learned from.
 
@@ -43,7 +43,7 @@ def measurable(
 
 
 def matchable(
-    pipeline: Pipeline, labels: Mapping[str, Recorded], answered: Iterable[str], *, now: datetime
+    pipeline: Pipeline, labels: Mapping[str, PartitionRecord], answered: Iterable[str], *, now: datetime
 ) -> tuple[dict[str, str], list[str]]:
     """The `answered` monitoring partitions, whatever serves, that are over; and those that still go on.
 

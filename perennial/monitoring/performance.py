@@ -14,7 +14,7 @@ import polars as pl
 from perennial.evaluation.classification import CLIP
 from perennial.objective import BinaryClassification, Objective, Regression
 
-TOLD = pl.Struct({"label": pl.Float64, "source": pl.String, "confidence": pl.Float64})
+OUTCOME = pl.Struct({"label": pl.Float64, "source": pl.String, "confidence": pl.Float64})
 """What is told of an outcome."""
 
 
@@ -83,7 +83,7 @@ def performance(truth: pl.DataFrame, objective: Objective) -> tuple[Performance,
 def _with_labels(truth: pl.DataFrame, labels: pl.DataFrame, key: list[str]) -> pl.DataFrame:
     """`truth` with `known`, the label of the row's key."""
     if not set(key) <= set(truth.columns):
-        return truth.with_columns(known=pl.lit(None, TOLD))
+        return truth.with_columns(known=pl.lit(None, OUTCOME))
     known = labels.drop_nulls([*key, "label"]).unique(key, keep="last", maintain_order=True)
     known = known.select(*key, known=_told())
     sent = [_as(pl.col(name), truth.schema[name], known.schema[name]).alias(f"key: {name}") for name in key]
@@ -95,7 +95,7 @@ def _with_labels(truth: pl.DataFrame, labels: pl.DataFrame, key: list[str]) -> p
 
 def _told() -> pl.Expr:
     """An outcome, who says so and how surely, as one value."""
-    return pl.struct(pl.col(name).cast(dtype) for name, dtype in TOLD.to_schema().items())
+    return pl.struct(pl.col(name).cast(dtype) for name, dtype in OUTCOME.to_schema().items())
 
 
 def _as(value: pl.Expr, sent: pl.DataType, declared: pl.DataType) -> pl.Expr:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -31,13 +31,6 @@ class Predictor:
         """Features that the model reads, in its order."""
         self._selection = selection(bundle.features)
         self._numbers = {feature.name for feature in bundle.features if feature.kind == "number"}
-
-    def parse(self, instances: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-        """Request instances as rows of the declared types.
-
-        Raises FieldError, naming instance and field, for whatever does not fit the request schema.
-        """
-        return self.reader.frame(self.reader.check(instances))
 
     def featurize(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The features of each row: numbers as Float32, categories as String, nulls kept."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 
@@ -12,18 +11,3 @@ class Clock:
     def now(self) -> datetime:
         """This instant, aware, in UTC."""
         return datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class FixedClock(Clock):
-    """A clock that stands still at `at`."""
-
-    at: datetime
-
-    def __post_init__(self) -> None:
-        if self.at.tzinfo is None:
-            raise ValueError(f"FixedClock needs an aware instant, got {self.at!r}")
-
-    def now(self) -> datetime:
-        """The one instant, in UTC."""
-        return self.at.astimezone(UTC)

@@ -25,7 +25,7 @@ TAIL = 0.005
 """Share of the values at either end that falls into the outermost bins, so that one outlier hides nothing."""
 UNPROFILED = ("partition", "event_time", "known_at", "reason", "revision")
 QUANTILES = {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
-TOLD = 3
+FREQUENT = 3
 """Most frequent values in the table of a partition."""
 PANELS = 24
 """Columns drawn in one picture."""
@@ -65,7 +65,7 @@ def summary_row(profile: Mapping[str, Any]) -> dict[str, Any]:
         numbers = {name: s if s is None else datetime.fromtimestamp(s, UTC) for name, s in numbers.items()}
     known = profile["count"] - profile["nulls"]
     frequent = [f"{_short(item['value'], 20)} {_percent(item['count'] / known)}" for item in profile["top"] or ()]
-    return shown | numbers | {"most frequent": ", ".join(frequent[:TOLD])}
+    return shown | numbers | {"most frequent": ", ".join(frequent[:FREQUENT])}
 
 
 def histogram_picture(profile: pl.DataFrame) -> bytes:

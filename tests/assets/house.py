@@ -19,7 +19,7 @@ import pytest
 from assets.pipeline import build_assets
 from perennial.content import content_hash
 from perennial.declaration import Pipeline
-from perennial.graph.stages import DATA, data_assets
+from perennial.graph.stages import data_assets
 from perennial.settings import Home, home_at
 from perennial.stores.clock import Clock
 from perennial.stores.lake.tables import Tables
@@ -29,6 +29,7 @@ from resources.instance import open_instance
 from resources.runs import RunResult, run_assets
 from resources.stores import open_tables, resources
 from resources.tags import Keys
+from tests.eta import DATA
 from world.files import file_of, simulate
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import polars as pl
 
 from perennial.ingestion.lateness import CHECK
-from perennial.stores.clock import FixedClock
 from tests.assets.house import House, open_house, simulate_days
+from tests.clock import FixedClock
 
 DAYS = ("2024-01-01", "2024-01-02")
 ARRIVED = datetime(2024, 1, 3, 4, tzinfo=UTC)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from assets.range_run import MAX_PARTITIONS, MAX_ROWS, batches_of
 from perennial.content import content_hash
-from perennial.graph.stages import DATA
 from resources.runs import RunResult
 from tests.assets.house import House, copy_of, open_house, simulate_days
+from tests.eta import DATA
 
 RANGE = ("2024-01-01", "2024-01-07")
 GOOD = ["2024-01-01", "2024-01-06", "2024-01-07"]

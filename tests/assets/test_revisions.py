@@ -16,10 +16,11 @@ from cli.status import show_outdated
 from perennial import Late, Windows, col, days
 from perennial.errors import PartitionBlocked
 from perennial.graph.backfill import problems_in
-from perennial.stores.clock import Clock, FixedClock
+from perennial.stores.clock import Clock
 from perennial.stores.lake.windows import collect_training_set
 from pipelines.delivery_eta import delivery_eta
 from tests.assets.house import House, copy_of, open_house, simulate_days
+from tests.clock import FixedClock
 
 FIRST, LAST = "2024-01-01", "2024-01-05"
 SHORT = replace(delivery_eta, windows=Windows(train=2, validation=1, test=1), aggregates=())

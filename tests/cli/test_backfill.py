@@ -9,13 +9,13 @@ from pathlib import Path
 import polars as pl
 
 from cli.backfill import UNFINISHED
-from perennial.graph.stages import DATA
 from perennial.settings import Home
 from perennial.stores.lake.acknowledgements import acknowledge
 from pipelines.discovery import discover
 from resources.instance import open_instance
 from resources.stores import open_tables
 from tests.cli.conftest import Command
+from tests.eta import DATA
 
 FIRST, LAST = "2024-01-01", "2024-01-04"
 

@@ -17,10 +17,10 @@ import polars as pl
 from assets.pipeline import build_assets
 from perennial import Schema, col
 from perennial.declaration import Pipeline
-from perennial.stores.clock import FixedClock
 from pipelines.hotel_cancellation import hotel_cancellation
 from resources.stores import resources
 from tests.assets.house import House
+from tests.clock import FixedClock
 
 FILE = "hotel_bookings.csv.zip"
 BEFORE: dict[str, Any] = {

@@ -26,11 +26,11 @@ from cli.session import Session
 from perennial import Linear, Median, Rolling, Windows
 from perennial.declaration import Pipeline
 from perennial.settings import turn_telemetry_off
-from perennial.stores.clock import FixedClock
 from pipelines.delivery_eta import delivery_eta
 from pipelines.discovery import Discovered
 from resources.runs import end_lost_runs
 from tests.assets.house import House, open_house
+from tests.clock import FixedClock
 from tests.pushes import pushed_pipeline
 
 turn_telemetry_off(os.environ)

@@ -12,9 +12,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from perennial.stores.clock import FixedClock
 from pipelines.delivery_eta import delivery_eta
 from tests.assets.house import House, open_house, simulate_days
+from tests.clock import FixedClock
 from tests.journeys.killing import AT, Work, backfill, context, lowered, meet_at, side_by_side
 from tests.journeys.test_kill import (
     CORRECTED,

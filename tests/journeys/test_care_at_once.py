@@ -20,10 +20,10 @@ from cli.maintain import maintain
 from perennial.content import content_hash
 from perennial.graph.lineage import steps_of
 from perennial.graph.stages import training_assets
-from perennial.stores.clock import FixedClock
 from perennial.stores.lake.slots import SlotWriter
 from resources.failures import is_refused
 from tests.assets.house import House, open_house, simulate_days
+from tests.clock import FixedClock
 from tests.journeys.killing import AT, TRAINED, Work, backfill, context, side_by_side
 from tests.journeys.test_kill import (
     LEAN,

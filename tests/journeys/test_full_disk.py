@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from perennial.errors import PerennialError
-from perennial.stores.clock import FixedClock
 from pipelines.delivery_eta import delivery_eta
 from tests.assets.house import House, open_house, simulate_days
+from tests.clock import FixedClock
 from tests.journeys.killing import AT, side_by_side
 
 DAY = "2024-01-01"

@@ -24,7 +24,7 @@ from perennial.stores.lake.leakage import audit_training_set
 from perennial.stores.lake.windows import collect_training_set, known_shares, window_keys
 from perennial.stores.models.artifacts import Artifacts
 from perennial.stores.models.bundles import BundleStore
-from perennial.stores.models.retraining import History
+from perennial.stores.models.retraining import TrainingHistory
 from pipelines.hotel_cancellation import hotel_cancellation
 from resources.runs import RunResult
 from tests.assets.house import House, open_house
@@ -179,7 +179,7 @@ def test_the_released_model_answers_a_new_booking_over_http_and_is_not_trained_a
     assert answer.status_code == 200, answer.text
     soon, late = answer.json()["predictions"]
     assert 0 < soon < late < 1
-    history = History(
+    history = TrainingHistory(
         tables=house.tables, artifacts=Artifacts(house.home.artifacts), bundles=BundleStore(house.home.bundles)
     )
     evidence = history.evidence(hotel_cancellation, now=datetime(2017, 1, 2, tzinfo=UTC))

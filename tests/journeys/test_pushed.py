@@ -13,10 +13,10 @@ import dagster as dg
 import pytest
 
 from perennial.settings import Home
-from perennial.stores.clock import FixedClock
 from perennial.stores.production.pushed import publish
 from sensors.arrivals import build_arrivals
 from tests.assets.house import House, open_house
+from tests.clock import FixedClock
 from tests.pushes import an_event, pushed_pipeline
 from tests.serving.conftest import Running, running
 

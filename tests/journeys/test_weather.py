@@ -12,11 +12,11 @@ import polars as pl
 import pytest
 
 from perennial import Column, Files, Linear, Median, Schema, Timeline, Windows, col, env, hours
-from perennial.stores.clock import FixedClock
 from perennial.stores.lake.windows import collect_training_set
 from pipelines.delivery_eta import delivery_eta
 from sensors.arrivals import build_arrivals
 from tests.assets.house import House, open_house, simulate_days
+from tests.clock import FixedClock
 from world.city import City
 from world.weather import draw_weather
 

@@ -13,10 +13,10 @@ import pytest
 
 from perennial import Windows
 from perennial.content import content_hash
-from perennial.stores.clock import FixedClock
 from perennial.stores.lake.windows import collect_training_set
 from pipelines.taxi_eta import taxi_eta
 from tests.assets.house import House, open_house
+from tests.clock import FixedClock
 
 pytestmark = [pytest.mark.real_data, pytest.mark.timeout(600)]
 

@@ -17,47 +17,28 @@ from perennial.bundle.bundle import FILES, seal
 from perennial.declaration import Pipeline
 from perennial.graph.lineage import STEPS, inputs_of
 from perennial.graph.records import PartitionRecord
-from perennial.graph.stages import DATA, MONITORING, training_assets
-from perennial.labels.labelling import Label
-from perennial.objective import Regression, ShareWithin
-from perennial.policies import KofN, Retraining, Windows
+from perennial.graph.stages import MONITORING, training_assets
+from perennial.policies import KofN, Retraining
 from perennial.promotion.dossier import Dossier, Verdict
-from perennial.schema import Column, Schema
 from perennial.settings import Home
 from perennial.sources import Files
-from perennial.stores.clock import FixedClock
 from perennial.time import Calendar, Daily, days
-from perennial.training.candidates.median import Median
 from resources.instance import open_instance
 from resources.stores import STORES
+from tests.clock import FixedClock
+from tests.eta import DATA, declare_eta
 
 NOW = datetime(2024, 1, 31, 12, tzinfo=UTC)
 
 
-def declare(source: Path, **changed: Any) -> Pipeline:
+def declare(source: Path) -> Pipeline:
     """A small pipeline of days from 2024-01-01 on, whose files lie in `source`."""
-    fields: dict[str, Any] = {
-        "name": "eta",
-        "owner": "team:test",
-        "objective": Regression(goal=1.0, unit="minutes", kpi=ShareWithin(1.0)),
-        "source": Files("{root}/{partition:%Y-%m-%d}.parquet", root=str(source)),
-        "time": Daily(start="2024-01-01", event_time="asked", timezone="Europe/Berlin"),
-        "key": ["order"],
-        "schema": Schema(
-            {
-                "order": Column("string"),
-                "zone": Column("string"),
-                "asked": Column("datetime"),
-                "done": Column("datetime", known="with_label"),
-            }
-        ),
-        "features": [pl.col("zone"), pl.col("asked").dt.hour().alias("hour")],
-        "label": Label("minutes", value=(pl.col("done") - pl.col("asked")).dt.total_minutes(), known_at="done"),
-        "candidates": [Median(by="zone")],
-        "windows": Windows(train=2, validation=1, test=1),
-        "retraining": Retraining(new_labels=0.5, drift=KofN(k=2, n=3), cooldown=days(2)),
-    }
-    return Pipeline(**{**fields, **changed})
+    return declare_eta(
+        source=Files("{root}/{partition:%Y-%m-%d}.parquet", root=str(source)),
+        time=Daily(start="2024-01-01", event_time="asked", timezone="Europe/Berlin"),
+        features=[pl.col("zone"), pl.col("asked").dt.hour().alias("hour")],
+        retraining=Retraining(new_labels=0.5, drift=KofN(k=2, n=3), cooldown=days(2)),
+    )
 
 
 @dataclass

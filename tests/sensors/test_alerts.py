@@ -9,11 +9,11 @@ import pytest
 
 from assets.partitioning import partitions_of
 from perennial.errors import PartitionBlocked
-from perennial.graph.stages import DATA
 from resources.blocked import blocked_in, blocked_line
 from resources.runs import run_assets
 from resources.tags import REASON, Keys
 from sensors.alerts import build_failed_runs, build_mended_runs
+from tests.eta import DATA
 from tests.sensors.conftest import NOW, World
 
 GATE = dg.AssetCheckSpec("parity", asset=["eta", "dossier"], blocking=True)

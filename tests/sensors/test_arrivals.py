@@ -10,12 +10,12 @@ import dagster as dg
 
 from perennial.beside import Lookup, Timeline
 from perennial.graph.records import PartitionRecord
-from perennial.graph.stages import DATA
 from perennial.sources import Files, env
 from perennial.stores.sources.timelines import Timelines
 from perennial.time import hours
 from resources.tags import REASON
 from sensors.arrivals import build_arrivals
+from tests.eta import DATA
 from tests.sensors.conftest import NOW, World, end_runs
 
 
@@ -96,6 +96,36 @@ def test_what_waits_for_a_lookup_is_asked_for_once_its_file_is_another(world: Wo
     assert request.tags["dagster/partition"] == "2024-01-04"
     land(world, "2024-01-04", status="blocked", awaits=world.stores["sources"].look_at_lookups(waiting))
     assert world.tick(build_arrivals(waiting)).run_requests == []
+
+
+def test_a_lookup_on_another_machine_is_asked_less_often_and_slows_the_rows_only_while_something_waits_for_it(
+    world: World,
+) -> None:
+    zones = Lookup(
+        name="zones", source=Files("http://127.0.0.1:9/zones.csv"), key="id", on="zone", columns={"borough": "string"}
+    )  # fmt: skip
+    sensor, now = build_arrivals(replace(world.pipeline, lookups=[zones])), NOW.isoformat()
+    deliver(world.source, "2024-01-03")
+    land(world, "2024-01-03")
+
+    none_waits = world.tick(sensor, cursor=now)
+    land(world, "2024-01-03", status="blocked", awaits={"zones": ""})
+    one_waits = world.tick(sensor, cursor=now)
+
+    assert none_waits.skip_message == "none of 1 files is new or changed"
+    assert "is looked at every 0:15:00" in str(one_waits.skip_message)
+
+
+def test_a_lookup_that_has_no_place_yet_holds_up_no_rows(world: World) -> None:
+    zones = Lookup(
+        name="zones", source=Files("{root}/zones.csv", env("ZONES")), key="id", on="zone", columns={"borough": "string"}
+    )  # fmt: skip
+    deliver(world.source, "2024-01-03", "2024-01-04")
+    land(world, "2024-01-03", status="blocked", awaits={"zones": ""})
+
+    (request,) = world.tick(build_arrivals(replace(world.pipeline, lookups=[zones]))).run_requests
+
+    assert request.tags["dagster/partition"] == "2024-01-04"
 
 
 def test_readings_of_another_source_that_changed_are_a_change_and_ones_that_are_away_are_none(

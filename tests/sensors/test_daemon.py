@@ -9,12 +9,12 @@ import pytest
 
 from cli.services import daemon
 from cli.up import run_stack
-from perennial.graph.stages import DATA
 from perennial.settings import Home
 from pipelines.discovery import discover
 from resources.instance import open_instance
 from resources.stores import STORES, open_tables
 from resources.tags import REASON
+from tests.eta import DATA
 from world.files import simulate
 
 PATIENCE = 240

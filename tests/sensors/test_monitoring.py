@@ -9,11 +9,11 @@ import pytest
 
 from perennial.graph.records import PartitionRecord
 from perennial.graph.stages import ANSWERED, MONITORING
-from perennial.stores.clock import FixedClock
 from perennial.stores.operations import Outcome
 from perennial.time import hours
 from sensors.automation import keys_of
 from sensors.monitoring import build_monitoring
+from tests.clock import FixedClock
 from tests.sensors.conftest import NOW, World, end_runs
 
 DAYS = [f"2024-01-{day:02d}" for day in range(1, 13)]

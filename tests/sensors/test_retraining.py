@@ -8,11 +8,11 @@ import pytest
 
 from perennial.graph.records import PartitionRecord
 from perennial.graph.stages import training_assets
-from perennial.stores.clock import FixedClock
 from perennial.time import hours
 from resources.tags import REASON
 from sensors.automation import keys_of
 from sensors.retraining import build_retraining, build_schedule
+from tests.clock import FixedClock
 from tests.sensors.conftest import NOW, World
 
 DAYS = [f"2024-01-{day:02d}" for day in range(1, 13)]

@@ -23,7 +23,7 @@ import uvicorn
 from perennial.prediction.scoring import Predictor
 from perennial.stores.production.inference_log import take_in
 from serving.server import _run
-from tests.bundles import an_instance
+from tests.bundles import an_instance, rows_of
 from tests.records import ids_in
 from tests.serving.conftest import City, Local, Running, running
 
@@ -134,7 +134,7 @@ def _assert_each_answer_is_of_its_version(city: City, load: Load) -> None:
         predictor = Predictor(city.bundles.get(version.bundle_sha256))
         own = [(instance, content) for instance, content in load.answers if content["model_version"] == str(number)]
         assert own
-        expected = predictor.predict(predictor.parse([instance for instance, _ in own])).tolist()
+        expected = predictor.predict(rows_of(predictor, [instance for instance, _ in own])).tolist()
         assert [content["predictions"][0] for _, content in own] == expected
 
 

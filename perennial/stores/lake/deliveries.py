@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from perennial.content import content_hash
 from perennial.declaration import Pipeline
+from perennial.graph.lineage import inputs_of
 from perennial.graph.records import PartitionRecord
 from perennial.ingestion.landing import LandedPartition
 from perennial.ingestion.lateness import first_arrival
 from perennial.ingestion.revisions import Place, Revision, place_of, revise
-from perennial.stores.lake.tables import Tables
+from perennial.stores.lake.tables import Outcome, Tables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,24 @@ class Deliveries:
     def has_landed(self, key: str) -> bool:
         """Whether some revision of partition `key` stands."""
         return any(record.status == "ok" for record in self.landed.get(key, {}).values())
+
+    def outcome(
+        self,
+        key: str,
+        *,
+        contents: Mapping[str, str],
+        provenance: Mapping[str, Any],
+        arrived: datetime,
+        known_at: datetime,
+        revision: int,
+    ) -> Outcome:
+        """What is recorded of a delivery of partition `key` that becomes `revision`."""
+        return Outcome(
+            inputs={**inputs_of(self.pipeline, "landed", contents["source"]), **contents},
+            provenance={**provenance, "arrived_at": self.arrived(key, now=arrived)},
+            known_at=known_at,
+            revision=revision,
+        )
 
     def revise(self, landed: LandedPartition, *, arrived: datetime) -> Revision:
         """The revision that the delivered partition is."""

@@ -13,13 +13,12 @@ from datetime import datetime
 import polars as pl
 
 from perennial.declaration import Pipeline
-from perennial.errors import SourceUnreachable
-from perennial.graph.lineage import inputs_of
+from perennial.errors import LandedMeanwhile
 from perennial.graph.records import PartitionRecord
 from perennial.ingestion.joining import told_of
 from perennial.ingestion.landing import Arrival, land_rows, provenance
-from perennial.ingestion.lateness import first_arrival
 from perennial.ingestion.revisions import made_from
+from perennial.stores.lake.deliveries import Deliveries
 from perennial.stores.lake.tables import Outcome, Tables, derived, revisions_of
 from perennial.validation.engine import import_beside
 from perennial.validation.parts import PartitionJudge
@@ -39,12 +38,10 @@ class Large:
     def land(self, arrival: Arrival, *, revision: int, at: datetime) -> tuple[PartitionRecord, tuple[str, ...]]:
         """Write what arrived as a revision; its record, and the notes on what was cast.
 
-        Raises SourceError or SchemaSkew, with nothing to be seen in the lake.
+        Raises SourceError, SchemaSkew or LandedMeanwhile, with nothing to be seen in the lake.
         """
         import_beside()  # the rows are judged next
         key, casts, told = arrival.partition, dict[str, None](), Counter[str]()
-        before = self.tables.history(self.pipeline, "landed").get(key, {}).values()
-        arrived_at = (first_arrival(before) or arrival.fetched_at).isoformat()
         with self.tables.writer(self.pipeline, "landed", key, revision) as written:
             for part in arrival.parts():
                 landed = land_rows(self.pipeline, arrival, part)
@@ -52,15 +49,16 @@ class Large:
                 told.update(landed.told)
                 written.add(landed.frame)
             notes = (*arrival.notes, *told_of(told, written.rows))
-            outcome = Outcome(
-                inputs=inputs_of(self.pipeline, "landed", arrival.sha256) | arrival.contents,
-                provenance=provenance(self.pipeline, arrival, rows=written.rows, notes=notes)
-                | {"arrived_at": arrived_at},
-                known_at=self.pipeline.time.known_at(key),
-                revision=revision,
-            )
             with self.tables.operations.holding(self.pipeline.table("landed")):
                 self._check_free(arrival, revision)
+                outcome = Deliveries.of(self.tables, self.pipeline).outcome(
+                    key,
+                    contents=arrival.contents,
+                    provenance=provenance(self.pipeline, arrival, rows=written.rows, notes=notes),
+                    arrived=arrival.fetched_at,
+                    known_at=self.pipeline.time.known_at(key),
+                    revision=revision,
+                )
                 record = self.tables.save_parts(self.pipeline, "landed", key, written, outcome, at=at)
                 return record, (*notes, *casts)
 
@@ -69,7 +67,7 @@ class Large:
         key = arrival.partition
         record = self.tables.history(self.pipeline, "landed").get(key, {}).get(revision)
         if record and record.status == "ok" and not made_from(record, arrival.contents):
-            raise SourceUnreachable(
+            raise LandedMeanwhile(
                 "another run landed this partition meanwhile",
                 where=f"{self.pipeline.name} {key}",
                 found=f"revision {revision} of other content",

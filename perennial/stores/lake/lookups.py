@@ -76,13 +76,7 @@ class Lookups:
         what, problem = f"the lookup {lookup.name!r} has no version", self.problems.get(lookup.name)
         if problem is None:
             return SourceError(what, where=where, expected="one that was read")
-        return SourceError(
-            f"{what}: {problem.what}",
-            where=where,
-            found=problem.found,
-            expected=problem.expected,
-            hint=problem.hint,
-        )
+        return SourceError.because(what, problem, where=where)
 
     def _keep(self, pipeline: Pipeline, lookup: Lookup, *, at: datetime, where: str) -> None:
         content, found = self.sources.read_file(pipeline, lookup.source, where=where)

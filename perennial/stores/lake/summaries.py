@@ -19,7 +19,7 @@ from perennial.validation.seasons.judgement import Judgement
 from perennial.validation.seasons.lineage import BEFORE, is_unfit
 
 TABLE = "summary"
-TOLD = 20
+CULPRITS_KEPT = 20
 """Culprits that the manifest keeps of a partition."""
 
 
@@ -52,7 +52,7 @@ def judged(record: PartitionRecord, judgement: Judgement, history: Mapping[str, 
         provenance={
             "verdict": judgement.verdict,
             "reason": judgement.reason,
-            "culprits": [asdict(culprit) for culprit in judgement.culprits[:TOLD]],
+            "culprits": [asdict(culprit) for culprit in judgement.culprits[:CULPRITS_KEPT]],
             "history": list(history),
         },
     )

@@ -24,7 +24,7 @@ from perennial.stores.models.versions import bundle_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class TrainingHistory:
     """What has been recorded of a pipeline's data and trainings."""
 
     tables: Tables

@@ -53,10 +53,6 @@ class Tracking:
     def __post_init__(self) -> None:
         experiments.artifact_place(self.uri, self.artifact_root)
 
-    def prepare(self) -> bool:
-        """Make the database of a fresh home before a server opens it; return whether MLflow can be reached."""
-        return self._connect() is not None
-
     def record(self, record: RunRecord) -> Recorded:
         """Keep `record`, then try to send it; the second call with one id changes nothing."""
         entry = self._runs / record.id

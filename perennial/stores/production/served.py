@@ -11,7 +11,7 @@ from perennial.bundle.bundle import RequestSchema
 from perennial.bundle.manifest import describe_requests
 from perennial.declaration import Pipeline
 from perennial.labels.labelling import trusted
-from perennial.monitoring.performance import TOLD, match_outcomes
+from perennial.monitoring.performance import OUTCOME, match_outcomes
 from perennial.stores.lake.tables import Tables
 from perennial.stores.production.inference_log import TABLE, read_inference_log
 from perennial.time import Window
@@ -69,5 +69,5 @@ class Served:
         keys = sorted(key for key in overlapping if key in known and known[key].status == "ok")
         if not keys:
             types = {name: self.pipeline.schema.polars[name] for name in self.pipeline.key}
-            return pl.DataFrame(schema={**types, **TOLD.to_schema()})
+            return pl.DataFrame(schema={**types, **OUTCOME.to_schema()})
         return self.tables.read(self.pipeline, "labels", keys)

@@ -92,10 +92,18 @@ class Sources:
         pattern = pipeline.source.pattern if isinstance(pipeline.source, Files) else ""
         return Path(pattern.format(root=folder, partition=start))
 
-    def look_every(self, pipeline: Pipeline) -> timedelta:
-        """How often all that it reads may be looked at for something new: other machines are not asked every 10 s."""
+    def look_every(self, pipeline: Pipeline, *, lookups: bool) -> timedelta:
+        """How often its rows and timelines may be looked at for something new, and its `lookups` if they are too.
+
+        Other machines are not asked every 10 s. Raises SourceError where a place is not configured; one of a
+        lookup is looked at nowhere.
+        """
         sources = (pipeline.source, *(each.source for each in pipeline.timelines))
-        return max(self._look_every(pipeline, source) for source in sources)
+        every = max(self._look_every(pipeline, source) for source in sources)
+        for each in pipeline.lookups if lookups else ():
+            with suppress(SourceError):
+                every = max(every, self._look_every(pipeline, each.source))
+        return every
 
     def _look_every(self, pipeline: Pipeline, source: Source) -> timedelta:
         match source:

@@ -136,13 +136,7 @@ def _keys(pipeline: Partitioned, rows: Rows, *, where: str) -> pl.Series:
             timezone=calendar.timezone,
         )
     except SchemaSkew as error:
-        raise SourceError(
-            f"the event time of its rows cannot be read: {error.what}",
-            where=where,
-            found=error.found,
-            expected=error.expected,
-            hint=error.hint,
-        ) from error
+        raise SourceError.because("the event time of its rows cannot be read", error, where=where) from error
     local = calendar.utc(calendar.event_time).dt.convert_time_zone(str(calendar.zone))
     key = local.dt.strftime(calendar.key_format).fill_null(calendar.start).alias(KEY)
     return times.to_frame().select(key).to_series()

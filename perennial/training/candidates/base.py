@@ -101,3 +101,16 @@ class Candidate(ABC):
         With `validation`, stop early on it and record how many rounds were kept. Without, fit
         exactly `rounds` rounds. Equal input gives an equal model. A NaN in training raises.
         """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selective(Candidate):
+    """A candidate that learns from all features but those that it is told to leave out."""
+
+    ignore: tuple[str, ...] = ()
+    """Features that it leaves out."""
+
+    @property
+    def needs(self) -> Sequence[str]:
+        """The features it names, so that a misspelt one fails when the pipeline loads."""
+        return self.ignore

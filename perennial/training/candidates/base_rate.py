@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from perennial.objective import Task
-from perennial.training.candidates.base import Candidate, Rows
-from perennial.training.candidates.median import FittedGroups, group_feature
+from perennial.training.candidates.base import Rows
+from perennial.training.candidates.median import FittedGroups, RuleOfThumb, group_feature
 from perennial.training.candidates.preparation import classes_of, group_means
 
 if TYPE_CHECKING:
@@ -17,24 +17,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BaseRate(Candidate):
+class BaseRate(RuleOfThumb):
     """The share of positives in each category of feature `by`, drawn towards the share of all.
 
     `smoothing` imagined rows of the overall share join each category, so that a category of one row
     is not certain; one never seen has the overall share.
     """
 
-    baseline: ClassVar[bool] = True
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary classification"})
 
-    by: str
     name: str = "base_rate"
     smoothing: float = 20.0
-
-    @property
-    def needs(self) -> Sequence[str]:
-        """The feature that groups."""
-        return (self.by,)
 
     def fit(
         self,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import polars as pl
 
 from perennial.objective import Task
-from perennial.training.candidates.base import OUTPUT, Candidate, Fitted, LearningCurve, Rows
+from perennial.training.candidates.base import OUTPUT, Fitted, LearningCurve, Rows, Selective
 from perennial.training.candidates.graph import OPSET, build_model, constant, node
 from perennial.training.candidates.preparation import (
     Lookup,
@@ -37,7 +37,7 @@ LOSSES = {"mae": "absolute_error", "rmse": "squared_error", "log_loss": "log_los
 
 
 @dataclass(frozen=True, kw_only=True)
-class GradientBoosting(Candidate):
+class GradientBoosting(Selective):
     """scikit-learn's histogram-based boosting, its loss chosen by the objective's metric.
 
     A classification is learned by log loss, also where the Brier score judges it: both are lowest at
@@ -62,13 +62,6 @@ class GradientBoosting(Candidate):
     """Rounds without a better validation error before it stops."""
     max_categories: int = 300
     smoothing: float = 20.0
-    ignore: tuple[str, ...] = ()
-    """Features that it leaves out."""
-
-    @property
-    def needs(self) -> Sequence[str]:
-        """The features it names, so that a misspelt one fails when the pipeline loads."""
-        return self.ignore
 
     def fit(
         self,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import polars as pl
 
 from perennial.objective import Task
-from perennial.training.candidates.base import OUTPUT, Candidate, Fitted, Rows
+from perennial.training.candidates.base import OUTPUT, Fitted, Rows, Selective
 from perennial.training.candidates.graph import build_model, constant, node
 from perennial.training.candidates.preparation import (
     Lookup,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Linear(Candidate):
+class Linear(Selective):
     """Ridge regression, or logistic regression for a classification: one coefficient a number and one a category.
 
     It minimises squared error, or log loss, whatever the metric: a baseline is meant to be plain.
@@ -48,13 +48,6 @@ class Linear(Candidate):
     name: str = "linear"
     alpha: float = 1.0
     max_categories: int = 50
-    ignore: tuple[str, ...] = ()
-    """Features that it leaves out."""
-
-    @property
-    def needs(self) -> Sequence[str]:
-        """The features it names, so that a misspelt one fails when the pipeline loads."""
-        return self.ignore
 
     def fit(
         self,

@@ -21,18 +21,24 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Median(Candidate):
-    """The median label of each category of feature `by`; the median of all for a category never seen."""
+class RuleOfThumb(Candidate):
+    """One number for each category of feature `by`."""
 
     baseline: ClassVar[bool] = True
 
     by: str
-    name: str = "median"
 
     @property
     def needs(self) -> Sequence[str]:
         """The feature that groups."""
         return (self.by,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Median(RuleOfThumb):
+    """The median label of each category of feature `by`; the median of all for a category never seen."""
+
+    name: str = "median"
 
     def fit(
         self,

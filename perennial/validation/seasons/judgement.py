@@ -144,6 +144,19 @@ def judge(
     if key not in panel.row:
         reason = f"volume: it has no rows; each of the {len(before)} partitions before it had some"
         return Judgement(partition=key, verdict="block", reason=reason, history=tuple(before))
+    return _against(panel, key, before, columns=columns, calendar=calendar, seasons=seasons)
+
+
+def _against(
+    panel: Panel,
+    key: str,
+    before: Sequence[str],
+    *,
+    columns: Sequence[Watched],
+    calendar: Calendar,
+    seasons: Seasons,
+) -> Judgement:
+    """The verdict on partition `key` of `panel`, compared with those `before`, which are enough."""
     import numpy as np
 
     from perennial.validation.seasons.baseline import Comparison, score
@@ -169,30 +182,6 @@ def judge(
         history=tuple(before),
         statistics=len(places),
     )
-
-
-def judge_in_order(
-    panel: Panel,
-    keys: Sequence[str],
-    known: Sequence[str],
-    *,
-    columns: Sequence[Watched],
-    calendar: Calendar,
-    seasons: Seasons,
-    acknowledged: frozenset[str] = frozenset(),
-) -> dict[str, Judgement]:
-    """The verdict on each of `keys`, the earlier first: what is blocked is no history for those after it.
-
-    The rule in one place and memory; `perennial.stores.lake.judging` follows it over what the lake holds.
-    """
-    good = set(known)
-    found: dict[str, Judgement] = {}
-    for key in sorted(keys):
-        found[key] = judge(panel, key, sorted(good - {key}), columns=columns, calendar=calendar, seasons=seasons)
-        good.discard(key)
-        if found[key].verdict != "block" or key in acknowledged:
-            good.add(key)
-    return found
 
 
 def _comparable(comparison: Comparison) -> np.ndarray:

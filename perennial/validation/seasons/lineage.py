@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from perennial.validation.seasons.judgement import history_of
 
 if TYPE_CHECKING:
-    from perennial.graph.lineage import History, Recorded, Standing
+    from perennial.graph.lineage import History, Standing
+    from perennial.graph.records import PartitionRecord
 
 BEFORE = "summaries before it"
 """What the record of a summary calls its history."""
@@ -49,13 +50,13 @@ def fit_of(history: History, acknowledged: Callable[[], Acknowledged]) -> Fit:
     return Fit(keys=list(fit), hashes=list(fit.values()))
 
 
-def is_fit(record: Recorded, acknowledged: Acknowledged) -> bool:
+def is_fit(record: PartitionRecord, acknowledged: Acknowledged) -> bool:
     """Whether others may be held against the partition of `record`: it has rows, was judged, and is not blocked."""
     judged = record.status == "ok" and record.rows > 0 and record.provenance.get("verdict") is not None
     return judged and not is_unfit(record, acknowledged)
 
 
-def is_unfit(record: Recorded, acknowledged: Acknowledged) -> bool:
+def is_unfit(record: PartitionRecord, acknowledged: Acknowledged) -> bool:
     """Whether its history blocks the partition of `record`, and nobody has said that those rows are right."""
     blocked = record.provenance.get("verdict") == "block"
     return blocked and (record.partition, record.inputs.get("accepted", "")) not in acknowledged

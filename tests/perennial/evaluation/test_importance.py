@@ -11,14 +11,14 @@ from perennial.bundle.bundle import open_bundle
 from perennial.evaluation.importance import MOST_ROWS, Worth, from_json, measure_worth, to_json
 from perennial.featurization.catalogue import catalogue_of
 from perennial.prediction.scoring import Predictor
-from tests.bundles import an_instance, small_bundle, small_pipeline
+from tests.bundles import an_instance, rows_of, small_bundle, small_pipeline
 
 PREDICTOR = Predictor(open_bundle(small_bundle(50.0)))
 
 
 def rows(height: int = 300) -> pl.DataFrame:
     """Rows whose label is the model's own answer."""
-    asked = PREDICTOR.parse([an_instance(number) for number in range(height)])
+    asked = rows_of(PREDICTOR, [an_instance(number) for number in range(height)])
     return asked.with_columns(label=pl.Series(PREDICTOR.predict(asked)))
 
 

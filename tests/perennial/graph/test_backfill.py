@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hypothesis import given
@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from perennial.graph.backfill import problems_in
 from perennial.graph.lineage import STEPS, Standing, inputs_of, steps_of
-from perennial.graph.stages import DATA
+from perennial.graph.records import PartitionRecord
 from pipelines.discovery import discover
+from tests.eta import DATA
 
 if TYPE_CHECKING:
     from perennial.declaration import Pipeline
@@ -20,27 +21,21 @@ DAYS = [f"2024-01-{day:02d}" for day in range(1, 8)]
 PIPELINE: Pipeline = replace(discover().named("delivery_eta"), aggregates=())
 
 
-@dataclass(frozen=True)
-class Written:
-    content_hash: str
-    inputs: dict[str, str]
-    status: str = "ok"
-    reason: str | None = field(default=None)
-    known_at: None = None
-    partition: str = ""
-    rows: int = 3
-    provenance: dict[str, str] = field(default_factory=dict)
+def record(key: str, content_hash: str, inputs: dict[str, str]) -> PartitionRecord:
+    return PartitionRecord(partition=key, revision=1, content_hash=content_hash, rows=3, inputs=inputs)
 
 
-def standing(records: dict[str, dict[str, Written]]) -> Standing:
+def standing(records: dict[str, dict[str, PartitionRecord]]) -> Standing:
     manifest = {name: {key: {1: record} for key, record in by_key.items()} for name, by_key in records.items()}
     return Standing(pipeline=PIPELINE, load=manifest.__getitem__)
 
 
-def written(keys: list[str]) -> dict[str, dict[str, Written]]:
+def written(keys: list[str]) -> dict[str, dict[str, PartitionRecord]]:
     return {
         name: {
-            key: Written(f"{name} {key}", inputs_of(PIPELINE, name, f"{step.parent} {key}" if step.parent else "file"))
+            key: record(
+                key, f"{name} {key}", inputs_of(PIPELINE, name, f"{step.parent} {key}" if step.parent else "file")
+            )
             for key in keys
         }
         for name, step in ((name, STEPS[name]) for name in DATA)
@@ -70,12 +65,13 @@ def test_one_lost_or_blocked_table_is_named(table: str, key: str, damage: str) -
 
 def test_aggregates_are_made_once_for_all_revisions_of_a_partition() -> None:
     """The second landed before anything was made of the first."""
-    rolling, manifest = discover().named("delivery_eta"), dict[str, dict[str, dict[int, Written]]]()
+    rolling, manifest = discover().named("delivery_eta"), dict[str, dict[str, dict[int, PartitionRecord]]]()
     for name in steps_of(rolling):
         standing, step = Standing(pipeline=rolling, load=lambda table: manifest.get(table, {})), STEPS[name]
         manifest[name] = {
             DAYS[0]: {
-                number: Written(
+                number: record(
+                    DAYS[0],
                     f"{name} {number}",
                     inputs_of(
                         rolling, name, f"{step.parent} {number}" if step.parent else "file",

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from perennial import Late, Pipeline, Windows, col, days
 from perennial.graph.lineage import STEPS, Standing, inputs_of
 from perennial.graph.records import PartitionRecord
-from perennial.graph.stages import DATA
 from pipelines.delivery_eta import delivery_eta as with_aggregates
+from tests.eta import DATA
 
 KEY = "2024-01-05"
 delivery_eta = replace(with_aggregates, aggregates=())

@@ -145,14 +145,15 @@ def test_a_confidence_that_is_none_is_refused_with_its_value_and_an_example(scor
 
     message = str(refused.value)
     assert message.startswith("delivery_eta 2024-07-05: label 'minutes' has no confidence from 0 to 1")
-    assert f"found {score} at order_id='1', and in 2 of 3 labels in all" in message
+    found = "null" if score is None else score
+    assert f"found {found} at order_id='1', and in 2 of 3 rows in all" in message
     assert "col('score').fill_null(0)" in message
 
 
 def test_a_confidence_in_words_is_refused() -> None:
     words = replace(JUDGED, label=replace(JUDGED.label, confidence=col("decided_by")))
 
-    with pytest.raises(PerennialError, match="has no confidence from 0 to 1, found None at order_id='0'"):
+    with pytest.raises(PerennialError, match="has no confidence from 0 to 1, found null at order_id='0'"):
         label_rows(told([(30, "surely", 1.0)]), words)
 
 
@@ -162,7 +163,7 @@ def test_a_label_that_nobody_told_is_refused() -> None:
 
     message = str(refused.value)
     assert message.startswith("delivery_eta 2024-07-05: label 'minutes' has no source")
-    assert "found null at order_id='1', and in 1 of 2 labels in all" in message
+    assert "found null at order_id='1', and in 1 of 2 rows in all" in message
 
 
 def test_one_source_and_confidence_may_hold_for_all() -> None:

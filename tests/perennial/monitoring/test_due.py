@@ -2,64 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.declaration import Pipeline
-from perennial.labels.labelling import Label
+from perennial.graph.records import PartitionRecord
 from perennial.monitoring.due import find_due, matchable, measurable
-from perennial.objective import Regression, ShareWithin
 from perennial.policies import Monitoring, Windows
-from perennial.schema import Column, Schema
-from perennial.sources import Files
 from perennial.time import Calendar, Daily, Monthly, hours
-from perennial.training.candidates.median import Median
+from tests.eta import declare_eta
 
 DAILY = Daily(start="2024-01-01", event_time="asked", timezone="Europe/Berlin", known_after=hours(2))
 MONTHLY = Monthly(start="2024-01", event_time="asked", timezone="America/New_York")
 
 
 def declare(time: Calendar, every: Any) -> Pipeline:
-    return Pipeline(
-        name="eta",
-        owner="team:test",
-        objective=Regression(goal=1.0, unit="minutes", kpi=ShareWithin(1.0)),
-        source=Files("{root}/{partition:%Y-%m-%d}.parquet"),
-        time=time,
-        key=["order"],
-        schema=Schema(
-            {
-                "order": Column("string"),
-                "zone": Column("string"),
-                "asked": Column("datetime"),
-                "done": Column("datetime", known="with_label"),
-            }
-        ),
-        features=[pl.col("zone")],
-        label=Label("minutes", value=(pl.col("done") - pl.col("asked")).dt.total_minutes(), known_at="done"),
-        candidates=[Median(by="zone")],
-        windows=Windows(train=1),
-        monitoring=Monitoring(every=every),
-    )
+    return declare_eta(time=time, windows=Windows(train=1), monitoring=Monitoring(every=every))
 
 
+STATUSES: tuple[Literal["ok", "blocked"], ...] = ("ok", "blocked")
 PIPELINES = [declare(DAILY, "1d"), declare(DAILY, "1mo"), declare(DAILY, "1h"), declare(MONTHLY, "1d")]
-
-
-@dataclass(frozen=True)
-class Written:
-    content_hash: str
-    status: str = "ok"
-    reason: str | None = None
-    inputs: dict[str, str] = field(default_factory=dict)
-    known_at: None = None
-    partition: str = ""
-    rows: int = 0
-    provenance: dict[str, Any] = field(default_factory=dict)
 
 
 @given(pipeline=st.sampled_from(PIPELINES), data=st.data(), as_of=st.integers(0, 3))
@@ -69,9 +33,13 @@ def test_what_is_measurable_begins_after_the_as_of_and_has_all_its_data(
     keys = [*pipeline.time.keys(pipeline.time.start, pipeline.time.start)]
     while len(keys) < 8:
         keys.append(pipeline.time.key_of(pipeline.time.window(keys[-1]).end))
-    written = data.draw(st.dictionaries(st.sampled_from(keys), st.sampled_from(["ok", "blocked"])))
+    written = data.draw(st.dictionaries(st.sampled_from(keys), st.sampled_from(STATUSES)))
     records = {
-        name: {k: Written(f"{name}{k}", status=s) for k, s in written.items()} for name in ("accepted", "labels")
+        name: {
+            key: PartitionRecord(partition=key, revision=1, content_hash=f"{name}{key}", rows=1, status=status)
+            for key, status in written.items()
+        }
+        for name in ("accepted", "labels")
     }
     since = pipeline.time.window(keys[as_of]).end
 

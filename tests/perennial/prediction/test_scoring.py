@@ -15,7 +15,15 @@ from perennial.bundle.bundle import open_bundle, seal
 from perennial.errors import BundleError
 from perennial.prediction.request import FieldError
 from perennial.prediction.scoring import Predictor, refuse_other_lookups
-from tests.bundles import LOOKED_UP, an_instance, answer_by_hand, looking_up_bundle, small_bundle, small_pipeline
+from tests.bundles import (
+    LOOKED_UP,
+    an_instance,
+    answer_by_hand,
+    looking_up_bundle,
+    rows_of,
+    small_bundle,
+    small_pipeline,
+)
 
 MEAN, COUNT = LOOKED_UP.aggregates
 CHANGED: dict[str, Any] = {"days": 8, "default": 1.0, "how": "max"}
@@ -34,7 +42,7 @@ instances = st.builds(
 
 @given(st.lists(instances, max_size=8))
 def test_answers_are_those_of_the_model_by_hand(asked: list[dict[str, Any]]) -> None:
-    answers = PREDICTOR.predict(PREDICTOR.parse(asked))
+    answers = PREDICTOR.predict(rows_of(PREDICTOR, asked))
 
     by_hand = [answer_by_hand(2.0, instance) for instance in asked]
     assert answers.dtype == np.float64
@@ -43,9 +51,9 @@ def test_answers_are_those_of_the_model_by_hand(asked: list[dict[str, Any]]) -> 
 
 @given(st.lists(instances, min_size=1, max_size=8))
 def test_rows_together_are_answered_as_each_alone(asked: list[dict[str, Any]]) -> None:
-    together = PREDICTOR.predict(PREDICTOR.parse(asked))
+    together = PREDICTOR.predict(rows_of(PREDICTOR, asked))
 
-    alone = [PREDICTOR.predict(PREDICTOR.parse([instance]))[0] for instance in asked]
+    alone = [PREDICTOR.predict(rows_of(PREDICTOR, [instance]))[0] for instance in asked]
     assert together.tolist() == alone
 
 
@@ -56,7 +64,7 @@ def test_golden_rows_get_the_answers_that_came_with_them() -> None:
 
 
 def test_a_null_number_is_nan_and_a_null_text_is_empty_at_the_models_door() -> None:
-    features = PREDICTOR.featurize(PREDICTOR.parse([an_instance()])).with_columns(
+    features = PREDICTOR.featurize(rows_of(PREDICTOR, [an_instance()])).with_columns(
         distance=pl.lit(None, pl.Float32), place=pl.lit(None, pl.String)
     )
 
@@ -76,7 +84,7 @@ def test_predicted_rows_keep_their_key_and_name_version_and_bundle() -> None:
 
 def test_parsing_refuses_what_does_not_fit() -> None:
     with pytest.raises(FieldError, match="distance"):
-        PREDICTOR.parse([an_instance(distance="far")])
+        rows_of(PREDICTOR, [an_instance(distance="far")])
 
 
 def test_a_model_that_reads_no_feature_of_the_bundle_is_refused() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from benchmarks.in_order import judge_in_order
 from perennial.casting import cast_partition
-from perennial.validation.seasons.judgement import Judgement, Seasons, judge_in_order
+from perennial.validation.seasons.judgement import Judgement, Seasons
 from perennial.validation.seasons.panel import panel_of
 from perennial.validation.seasons.summaries import summarize_partitions, watched_columns
 from pipelines.taxi_eta import taxi_eta

@@ -13,27 +13,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perennial import Column, Daily, Files, Label, Linear, Pipeline, Regression, Schema, ShareWithin, Windows
+from benchmarks.in_order import judge_in_order
+from perennial import Column, Linear, Schema
 from perennial.graph.lineage import inputs_of
 from perennial.graph.records import PartitionRecord
 from perennial.stores.lake.acknowledgements import acknowledge, acknowledged
 from perennial.stores.lake.judging import Judging, Verdict
 from perennial.stores.lake.summaries import TABLE, unfit, unjudged
 from perennial.stores.lake.tables import Tables
-from perennial.validation.seasons.judgement import Seasons, judge_in_order
+from perennial.validation.seasons.judgement import Seasons
 from perennial.validation.seasons.panel import panel_of
 from perennial.validation.seasons.summaries import summarize_partitions, watched_columns
+from tests.eta import declare_eta
 from tests.lake import AT, open_tables
 
 ROWS = 150
 DAYS = [f"2024-01-{day:02d}" for day in range(1, 10)]
-PIPELINE = Pipeline(
-    name="eta",
-    owner="team:test",
-    objective=Regression(goal=1.0, unit="minutes", kpi=ShareWithin(1.0)),
-    source=Files("{root}/{partition:%Y-%m-%d}.parquet", root="/nowhere"),
-    time=Daily(start="2024-01-01", event_time="asked"),
-    key=["order"],
+PIPELINE = declare_eta(
     schema=Schema(
         {
             "order": Column("string"),
@@ -43,9 +39,7 @@ PIPELINE = Pipeline(
         }
     ),
     features=[pl.col("km")],
-    label=Label("minutes", value=(pl.col("done") - pl.col("asked")).dt.total_minutes(), known_at="done"),
     candidates=[Linear()],
-    windows=Windows(train=2, validation=1, test=1),
     seasons=Seasons(history=4, min_history=3),
 )
 

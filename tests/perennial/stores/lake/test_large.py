@@ -15,7 +15,7 @@ from deltalake import DeltaTable
 
 from perennial import Column, Files, Lookup, Schema, expect
 from perennial.content import content_hash
-from perennial.errors import PerennialError, SchemaSkew, SourceUnreachable
+from perennial.errors import LandedMeanwhile, PerennialError, SchemaSkew
 from perennial.featurization.expressions import featurize_rows
 from perennial.ingestion.landing import Arrival, land
 from perennial.ingestion.lookups import BEGINNING, KnownVersions
@@ -200,7 +200,7 @@ def test_what_another_run_landed_meanwhile_stands_and_the_later_one_is_told_to_c
     theirs = replace(arrived, sha256="another file", rows=arrived.frame.tail(100).lazy())
     landed, _ = large.land(theirs, revision=1, at=AT)
 
-    with pytest.raises(SourceUnreachable, match="another run landed this partition meanwhile"):
+    with pytest.raises(LandedMeanwhile, match="another run landed this partition meanwhile"):
         large.land(arrived, revision=1, at=AT)
 
     assert replace(tables.records(DIRTY, "landed")[DAY], written_at=None) == landed

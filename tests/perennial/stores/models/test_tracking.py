@@ -85,7 +85,7 @@ print(told.run_id)
 def fresh_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a database that MLflow has just made, because its migrations take seconds."""
     folder = tmp_path_factory.mktemp("mlflow")
-    assert Tracking(uri=f"sqlite:///{folder}/mlflow.db", spool=folder / "spool").prepare()
+    assert Tracking(uri=f"sqlite:///{folder}/mlflow.db", spool=folder / "spool")._connect()
     return folder / "mlflow.db"
 
 
@@ -212,7 +212,6 @@ def test_what_could_not_be_told_waits_is_named_and_goes_later(
         assert away.record(a_record("one")) == NOT_YET
         assert away.record(a_record("two")) == NOT_YET
         assert away.flush() == []
-        assert not away.prepare()
     assert away.pending() == 2
     assert f"MLflow at {away.uri} cannot be reached, 2 entries wait in {away.spool}" in caplog.text
 

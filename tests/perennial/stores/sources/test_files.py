@@ -68,8 +68,8 @@ def test_a_root_has_a_default_or_must_be_set(tmp_path: Path) -> None:
 def test_the_taxi_months_come_from_their_publisher_unless_a_folder_is_set(sources: Sources, tmp_path: Path) -> None:
     bare = Sources(home=tmp_path, environment={})
 
-    assert bare.look_every(taxi_eta) == timedelta(minutes=15)
-    assert sources.look_every(taxi_eta) == timedelta(0)
+    assert bare.look_every(taxi_eta, lookups=False) == timedelta(minutes=15)
+    assert sources.look_every(taxi_eta, lookups=False) == timedelta(0)
     assert sources.folder(taxi_eta) == tmp_path / "taxi"
     with pytest.raises(SourceError, match=r"the source is no folder, found https://.*/trip-data, expected a local"):
         bare.folder(taxi_eta)

@@ -7,9 +7,10 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
+from benchmarks.in_order import judge_in_order
 from perennial.time import Daily, Hourly, Monthly
 from perennial.validation.seasons.diagnoses import FAMILIES
-from perennial.validation.seasons.judgement import Judgement, Seasons, judge_in_order, min_history_of, season_of
+from perennial.validation.seasons.judgement import Judgement, Seasons, judge, min_history_of, season_of
 from perennial.validation.seasons.panel import panel_of
 from perennial.validation.seasons.pictures import season_picture
 from perennial.validation.seasons.summaries import summarize_partitions, watched_columns
@@ -83,14 +84,14 @@ def test_a_column_that_no_feature_reads_only_warns() -> None:
     rows = today(pl.col("distance_km") + 1.5)
     panel = panel_of(pl.concat([history(), summarize_partitions(rows, delivery_eta)]))
 
-    (judgement,) = judge_in_order(
+    judgement = judge(
         panel,
-        [rows["partition"][0]],
+        rows["partition"][0],
         panel.partitions[:-1],
         columns=columns,
         calendar=delivery_eta.time,
         seasons=Seasons(),
-    ).values()
+    )
 
     assert judgement.verdict == "warn"
 

@@ -7,7 +7,6 @@ from datetime import datetime
 
 import dagster as dg
 
-from assets.describe import bullets
 from perennial.declaration import Pipeline
 from perennial.ingestion.lateness import CHECK, arrivals_of, arrived_after, problems
 from perennial.stores.lake.tables import Tables
@@ -34,5 +33,5 @@ def evaluate_lateness(pipeline: Pipeline, tables: Tables, *, now: datetime) -> d
         passed=not found,
         severity=dg.AssetCheckSeverity.WARN,
         description="; ".join(found) or well,
-        metadata={"not in time": bullets(found)},
+        metadata={"not in time": dg.MetadataValue.json(found)},
     )
