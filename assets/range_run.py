@@ -17,7 +17,7 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 
 from assets.lineage import evaluate_lineage, lineage_checks
 from assets.partitioning import partitions_of
-from assets.reporting import Evaluations, Materializations
+from assets.reporting import Evaluations, Materializations, forget_planned
 from perennial.declaration import Pipeline
 from perennial.errors import PartitionBlocked
 from perennial.graph.lineage import Standing
@@ -224,6 +224,8 @@ class RangeRun:
         """End the step; raise PartitionBlocked when something is blocked and nobody downstream will say so."""
         self._report_check()
         self._report_lineage()
+        specs = self.context.assets_def.check_specs
+        forget_planned(self.context, (spec.key for spec in specs if spec.partitions_def is None))
         blocked = self._blocked_in_this_run() if self._is_last() else {}
         if blocked:
             listed = "; ".join(f"{key} ({reason})" for key, reason in sorted(blocked.items()))

@@ -4,7 +4,7 @@ An event stored by itself is a transaction of its own. Those of one commit are s
 instance's event log knows batches (`resources/event_log.py`, Postgres), and one by one elsewhere.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import dagster as dg
@@ -86,3 +86,26 @@ class Evaluations:
             )
             for record in instance.fetch_materializations(asked, limit=len(latest)).records
         }
+
+
+def forget_planned(context: dg.AssetExecutionContext, checks: Iterable[dg.AssetCheckKey]) -> None:
+    """Take back the plan to evaluate `checks`, which look at all partitions at once, in each partition of the run.
+
+    Dagster 1.13 plans so whatever the check says, and shows what was planned and never came as a failed execution.
+    """
+    from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+
+    storage, columns = context.instance.event_log_storage, AssetCheckExecutionsTable.c
+    if not isinstance(storage, SqlEventLogStorage):
+        return
+    planned = (
+        columns.run_id == context.run.run_id,
+        columns.execution_status == AssetCheckExecutionRecordStatus.PLANNED.value,
+        columns.partition.is_not(None),
+    )
+    with storage.index_connection() as connection:
+        for key in checks:
+            check = (columns.asset_key == key.asset_key.to_string(), columns.check_name == key.name)
+            connection.execute(AssetCheckExecutionsTable.delete().where(*planned, *check))

@@ -124,7 +124,7 @@ def test_a_good_partition_has_a_passed_evaluation_with_a_table_of_its_expectatio
     assert "distance_km above 0, at most 30" in str(accepted.metadata["expectations"].value)
 
 
-@pytest.mark.parametrize(("name", "check"), CHECKS)
+@pytest.mark.parametrize(("name", "check"), [*CHECKS, ("landed", "arrives_in_time"), ("features", "is_up_to_date")])
 def test_every_planned_evaluation_is_resolved(mixed: tuple[House, RunResult], name: str, check: str) -> None:
     house, _ = mixed
 
