@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perennial.casting import cast_partition
 from perennial.errors import SourceError
+from perennial.schema import Column, Schema
 from perennial.sources import Csv, Files, JsonLines, Parquet
 from perennial.stores.sources import content as contents
 from perennial.stores.sources.content import take
@@ -198,6 +200,23 @@ def test_no_message_tells_what_stands_in_a_line_that_cannot_be_read(content: byt
 
 def test_a_file_of_another_kind_shows_no_more_than_its_first_four_bytes() -> None:
     assert "that start with b'0881'," in refusal(b"088171,Ada\n", name="x.parquet")
+
+
+def test_a_tenth_declared_a_small_float_lands_alike_from_every_format() -> None:
+    schema = Schema({"share": Column("float32")})
+    small = pl.DataFrame({"share": pl.Series([0.1], dtype=pl.Float32)})
+    contents = [
+        b"share\n0.1\n",
+        b'{"share":0.1}\n',
+        b'[{"share":0.1}]',
+        parquet(small),
+        parquet(small.cast(pl.Float64)),
+    ]
+
+    for content in [*contents, parquet(pl.DataFrame({"share": [0.1]}))]:
+        found = read(content)
+        cast = cast_partition(found.frame, schema, where="x", is_text=found.is_text)
+        assert cast.frame.equals(small)
 
 
 def test_texts_of_a_megabyte_pass_in_each_format() -> None:
