@@ -143,6 +143,12 @@ def test_each_claim_is_about_some_kinds_of_columns_and_a_wrong_one_is_told_once(
         assert len({(where, str(what)) for where, what, _ in found}) <= 1
 
 
+def test_ends_of_a_time_are_ordered_as_times_however_they_are_written() -> None:
+    claim = between("at", "2024-01-31T18:00", "2024-01-31 19:00")
+
+    assert list(misfits([claim], Schema({"at": Column("datetime")}))) == []
+
+
 @pytest.mark.parametrize(
     ("kind", "members"), [("bool", [1]), ("int32", [1.5]), ("int64", [1.5]), ("float64", [True]), ("string", [1])]
 )
