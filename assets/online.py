@@ -43,7 +43,7 @@ def build_online_features(pipeline: Pipeline) -> dg.AssetsDefinition:
                 for view in views:
                     feature_store.save_offline(view, key, view.rows(parts.get((key,)), pipeline))
 
-        done = materialize_newest(tables, feature_store, pipeline, at=clock.now())
+        done = materialize_newest(tables, feature_store, pipeline, clock=clock)
 
         for key in aggregates:
             run.written(key, _described(done))

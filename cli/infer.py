@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,6 +60,7 @@ def infer(  # noqa: PLR0913, PLR0917 - a parameter an option
     Prints a module for pipelines/. What no file can tell is a QUESTION in it; it loads when the label is told.
     """
     told = Told(label=label, known_at=known_at, event_time=event_time, separator=separator, encoding=encoding)
+    check_name(name or name_of(file))
     text = proposed(file, name or name_of(file), told)
     if write is None:
         typer.echo(text, nl=False)
@@ -90,7 +92,7 @@ def _propose(file: Path, told: Told) -> Proposal:
             event_time=told.event_time,
         )
     except ValueError as error:
-        raise PerennialError("no such column", where=str(file), found=str(error)) from error
+        raise PerennialError("no declaration can be proposed", where=str(file), found=str(error)) from error
 
 
 def _read(file: Path, told: Told) -> tuple[pl.DataFrame, Csv | None]:
@@ -125,7 +127,19 @@ def name_of(file: Path) -> str:
     """
     stem = re.sub(r"\d{4}[-_]?\d{2}([-_]?\d{2})?", "", file.name.split(".")[0])
     name = re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_")
-    return name if re.fullmatch(r"[a-z][a-z0-9_]{1,62}", name) else f"data_{name}".rstrip("_")
+    is_one = re.fullmatch(r"[a-z][a-z0-9_]{1,57}", name) and not keyword.iskeyword(name)
+    return name if is_one else f"data_{name[:57]}".rstrip("_")
+
+
+def check_name(name: str) -> None:
+    """Raise PerennialError for what cannot be the name of a pipeline and its module."""
+    from perennial.consistency import NAME
+    from perennial.errors import PerennialError
+    from pipelines.discovery import NOT_PIPELINES
+
+    if not NAME.fullmatch(name) or name in NOT_PIPELINES or keyword.iskeyword(name):
+        expected = "lower-case letters, digits and underscores, starting with a letter, and no word of Python"
+        raise PerennialError("no name for a pipeline", where="pipelines", found=repr(name), expected=expected)
 
 
 def write_new(path: Path, text: str) -> None:

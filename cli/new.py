@@ -14,6 +14,7 @@ from cli.infer import (
     LabelOption,
     SeparatorOption,
     Told,
+    check_name,
     proposed,
     write_new,
 )
@@ -91,13 +92,9 @@ def new(  # noqa: PLR0917 - a parameter an option
 
     Refuses to write over a module. Exit code 1 when it has questions that must be answered before it loads.
     """
-    from perennial.consistency import NAME
-    from perennial.errors import PerennialError
-    from pipelines.discovery import FOLDER, NOT_PIPELINES, discover
+    from pipelines.discovery import FOLDER, discover
 
-    if not NAME.fullmatch(name) or name in NOT_PIPELINES:
-        expected = "lower-case letters, digits and underscores, starting with a letter"
-        raise PerennialError("no name for a pipeline", where="pipelines", found=repr(name), expected=expected)
+    check_name(name)
     path = FOLDER / f"{name}.py"
     title, variable = name.replace("_", " ").capitalize(), name.upper()
     text = TEMPLATE.format(name=name, title=title, variable=variable)

@@ -155,12 +155,13 @@ def _run(session: Session, pipeline: Pipeline, key: str, renewing: Renewing) -> 
 
 
 def _is_behind(standing: Standing, name: str, key: str) -> bool:
-    """Whether table `name` is to be made again; one that the rules of now block would be blocked again."""
-    problem = standing.problem_with(name, key)
-    if problem is None:
+    """Whether table `name` is to be made again; what is made from rows that the rules of now block would be blocked."""
+    from perennial.graph.lineage import with_ancestors
+
+    if standing.problem_with(name, key) is None:
         return False
     record = standing.record("accepted", key)
-    blocked = record is not None and record.status == "blocked"
+    blocked = record is not None and record.status == "blocked" and "accepted" in with_ancestors(name)
     return not (blocked and _judged_by_the_rules_of_now(standing, key))
 
 
@@ -181,7 +182,7 @@ def _problem(standing: Standing, key: str) -> str | None:
 
 def _renewed(before: Standing, after: Standing, key: str) -> list[str]:
     """The tables whose rows of `key` are others now, and the online store when what it holds is other."""
-    from perennial.graph.online import ONLINE
+    from perennial.graph.online import ONLINE, brought_online
     from perennial.graph.outdated import derived_tables
 
     found = []
@@ -189,14 +190,7 @@ def _renewed(before: Standing, after: Standing, key: str) -> list[str]:
         old, new = before.record(name, key), after.record(name, key)
         if new is not None and (old is None or old.content_hash != new.content_hash):
             found.append(name)
-    return [*found, *([ONLINE] if _brought(before) != _brought(after) else [])]
-
-
-def _brought(standing: Standing) -> dict[str, str]:
-    """What was brought online: the content of the aggregates, by partition."""
-    from perennial.graph.online import ONLINE
-
-    return {key: revisions[max(revisions)].content_hash for key, revisions in standing.history(ONLINE).items()}
+    return [*found, *([ONLINE] if brought_online(before) != brought_online(after) else [])]
 
 
 def _now_out_of_date(tables: Tables, standing: Standing, key: str, at: datetime) -> list[str]:

@@ -2,6 +2,7 @@
 
 A cast that loses nothing is made and noted; anything else is schema skew and stops the partition. A decimal
 text is a way to write a number: it is read as that integer, or as the float of the declared kind next to it.
+A float declared as a smaller one becomes the one next to it, from whatever format it came.
 """
 
 from __future__ import annotations
@@ -90,16 +91,16 @@ def _raw(frame: pl.DataFrame, name: str, column: Column, *, where: str) -> pl.Se
 
 def _typed(frame: pl.DataFrame, schema: Schema, *, where: str) -> pl.DataFrame:
     """Text columns as the kind under which they are declared; times stay text for expressions to read."""
-    found: list[pl.Series] = []
+    found: dict[str, pl.Series] = {}
     for name, column in schema.columns.items():
         source = name if column.source is None else column.source
-        if isinstance(source, pl.Expr) or source not in frame.columns or column.kind == "string":
+        if isinstance(source, pl.Expr) or source not in frame.columns or column.kind == "string" or source in found:
             continue
         raw = frame.get_column(source)
         if raw.dtype == pl.String and column.kind == "datetime":
             raise time_as_text(raw, _example(raw, column), name=name, where=where)
-        found.append(_read_text(raw, column, name=name, where=where) if raw.dtype == pl.String else raw)
-    return frame.with_columns(found)
+        found[source] = _read_text(raw, column, name=name, where=where) if raw.dtype == pl.String else raw
+    return frame.with_columns(found.values())
 
 
 def _read_text(raw: pl.Series, column: Column, *, name: str, where: str) -> pl.Series:
@@ -137,8 +138,11 @@ def _whole(text: pl.Series) -> pl.Series:
 
 
 def _nearest(text: pl.Series, wanted: pl.DataType) -> pl.Series:
-    """Texts as the floats next to them; null for one that is no number, or too large to have a float beside it."""
-    near = text.cast(wanted, strict=False)
+    """Texts as the floats next to them; null for one that is no number, or too large to have a float beside it.
+
+    A small float is the one next to the large one, as it is where a number comes typed.
+    """
+    near = text.cast(pl.Float64, strict=False).cast(wanted, strict=False)
     said = text.str.contains("(?i)inf")
     return near.zip_with(near.is_finite() | near.is_nan() | said, pl.Series([None], dtype=wanted))
 
@@ -191,7 +195,7 @@ def _cast_column(raw: pl.Series, column: Column, *, name: str, where: str) -> pl
         )
     cast = raw.cast(wanted, strict=False)
     lost = raw.is_not_null() & cast.cast(raw.dtype, strict=False).ne_missing(raw)
-    lost = lost & ~_both_nan(raw, cast)
+    lost = lost & ~_stands_for(raw, cast)
     if lost.any():
         raise SchemaSkew(
             _misfit(name, raw, lost, column),
@@ -203,9 +207,11 @@ def _cast_column(raw: pl.Series, column: Column, *, name: str, where: str) -> pl
     return cast
 
 
-def _both_nan(raw: pl.Series, cast: pl.Series) -> pl.Series:
+def _stands_for(raw: pl.Series, cast: pl.Series) -> pl.Series:
+    """Where one float is the other as the kind of the other writes it: next to it, or no number like it."""
     if raw.dtype.is_float() and cast.dtype.is_float():
-        return raw.is_nan().fill_null(value=False) & cast.is_nan().fill_null(value=False)
+        both = (raw.is_nan() & cast.is_nan()) | (raw.is_finite() & cast.is_finite())
+        return both.fill_null(value=False)
     return pl.Series([False]).new_from_index(0, len(raw))
 
 

@@ -86,6 +86,24 @@ def _check_columns(pipeline: Pipeline) -> None:
             refuse(pipeline, where, f"{name} of kind {columns[name].kind}", "a column of kind datetime")
     if not pipeline.key:
         refuse(pipeline, "key", pipeline.key, "at least one column")
+    _check_read_as_one_kind(pipeline)
+
+
+def _check_read_as_one_kind(pipeline: Pipeline) -> None:
+    """A source's column has one kind: of a text nobody else could say which expressions of it are meant."""
+    read: dict[str, tuple[str, Kind]] = {}
+    for name, column in pipeline.schema.columns.items():
+        if isinstance(column.source, pl.Expr):
+            continue
+        first, kind = read.setdefault(column.source or name, (name, column.kind))
+        if kind != column.kind:
+            raise DeclarationError(
+                f"field 'schema[{name}]' does not fit",
+                where=f"pipeline {pipeline.name!r}",
+                found=f"{column.kind} of the source's column {column.source or name!r}",
+                expected=f"{kind}, as which {first!r} reads it",
+                hint="declare it as string, and compute the other: Column('int64', source=col('its_name').cast(int))",
+            )
 
 
 def _check_features(pipeline: Pipeline) -> None:

@@ -21,8 +21,12 @@ from resources.tags import PARTITION, RANGE_END, RANGE_START, REASON, WILL_RETRY
 KIND = "failed_run"
 
 
-def build_failed_runs() -> dg.SensorDefinition:
-    """Build the sensor that raises an alert for each failed run of the code location."""
+def build_failed_runs(pipelines: Sequence[Pipeline]) -> dg.SensorDefinition:
+    """Build the sensor that raises an alert for each failed run of the code location.
+
+    What such a run mended of `pipelines` before it failed ends an earlier alert all the same.
+    """
+    declared = {pipeline.name: pipeline for pipeline in pipelines}
 
     @dg.run_failure_sensor(
         name="failed_runs",
@@ -35,12 +39,13 @@ def build_failed_runs() -> dg.SensorDefinition:
     ) -> dg.SkipReason:
         run = context.instance.get_run_by_id(context.dagster_run.run_id) or context.dagster_run
         errors = step_errors(context.get_step_failure_events())
+        pipeline = _pipeline_of(run)
+        _close(context.instance, tables, declared.get(pipeline), pipeline, at=clock.now())
         if run.tags.get(WILL_RETRY) == "true":
             return dg.SkipReason(f"run {run.run_id} is tried again")
         if is_refused(errors):
             return dg.SkipReason(f"run {run.run_id} was refused: {'; '.join(map(str, errors))}")
 
-        pipeline = _pipeline_of(run)
         why = "; ".join(map(str, errors)) or context.failure_event.message or "it left no error"
         message = f"run {run.run_id} failed: {why} (started for: {run.tags.get(REASON, 'no reason given')})"
         tables.operations.raise_alert(pipeline, KIND, run.root_run_id or run.run_id, message, at=clock.now())
@@ -63,20 +68,33 @@ def build_mended_runs(pipelines: Sequence[Pipeline]) -> dg.SensorDefinition:
     def mended_runs(
         context: dg.RunStatusSensorContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]
     ) -> dg.SkipReason:
-        run = context.dagster_run
-        pipeline = _pipeline_of(run)
-        standing = tables.standing(declared[pipeline]) if pipeline in declared else None
-        closed = []
-        for alert in tables.operations.open_alerts(pipeline):
-            if alert.kind == KIND and (
-                _mends(context.instance, run, alert.key)
-                or (standing is not None and _stands(context.instance, standing, alert.key))
-            ):
-                tables.operations.close_alert(pipeline, KIND, alert.key, at=clock.now())
-                closed.append(alert.key)
+        run, pipeline = context.dagster_run, _pipeline_of(context.dagster_run)
+        closed = _close(context.instance, tables, declared.get(pipeline), pipeline, at=clock.now(), success=run)
         return dg.SkipReason(f"alerts closed: {', '.join(closed) or 'none'}")
 
     return mended_runs
+
+
+def _close(
+    instance: dg.DagsterInstance,
+    tables: Tables,
+    declared: Pipeline | None,
+    pipeline: str,
+    *,
+    at: datetime,
+    success: dg.DagsterRun | None = None,
+) -> list[str]:
+    """Close the alerts of failed runs of `pipeline` whose work the run `success` did, or what they blocked stands."""
+    standing = tables.standing(declared) if declared else None
+    closed = []
+    for alert in tables.operations.open_alerts(pipeline):
+        if alert.kind != KIND:
+            continue
+        mended = success is not None and _mends(instance, success, alert.key)
+        if mended or (standing is not None and _stands(instance, standing, alert.key)):
+            tables.operations.close_alert(pipeline, KIND, alert.key, at=at)
+            closed.append(alert.key)
+    return closed
 
 
 def _mends(instance: dg.DagsterInstance, run: dg.DagsterRun, failed_id: str) -> bool:

@@ -1,8 +1,8 @@
 """Checks: a check that failed in a run that succeeded is told to a person, and the alert ends when it passes.
 
 A failed run has an alert of its own (`sensors/alerts.py`), and a gate's no is a decision: neither is told
-here. Evaluations are read once each, in the order in which they were stored; one of a run that has not
-ended waits, by its storage id, so that a long run holds up nobody.
+here. Evaluations are read once each, in the order in which they were stored, and of one check and partition
+the last counts; one of a run that has not ended waits, by its storage id, so that a long run holds up nobody.
 """
 
 import json
@@ -84,15 +84,16 @@ def build_failed_checks() -> dg.SensorDefinition:
         waited = _stored(context.instance, storage_ids=cursor["waiting"]) if cursor["waiting"] else []
         ended = _ended(context.instance, {one.run_id for one in [*waited, *new] if not one.evaluation.passed})
 
+        last = {one.key: one.id for one in sorted([*waited, *new], key=lambda one: one.id)}
         failing = [one for one in [*waited, *new] if not one.evaluation.passed and not one.is_decision]
         waiting = [one.id for one in failing if one.run_id and one.run_id not in ended]
         said = []
         for one in failing:
             settled = one.id in waiting or not ended.get(one.run_id, True)
-            if not settled and _stands(context.instance, one):
+            if not settled and last[one.key] == one.id and _stands(context.instance, one):
                 tables.operations.raise_alert(one.pipeline, one.kind, one.key, one.message(home), at=clock.now())
                 said.append(f"raised {one.key}")
-        said += _close(tables, [one for one in new if one.evaluation.passed], clock)
+        said += _close(tables, [one for one in new if one.evaluation.passed and last[one.key] == one.id], clock)
 
         after = max([cursor["after"], *(one.id for one in new)])
         return dg.SensorResult(

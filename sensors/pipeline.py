@@ -33,4 +33,4 @@ def build_automation(pipeline: Pipeline) -> Automation:
 
 def build_shared(pipelines: Sequence[Pipeline]) -> Sequence[dg.SensorDefinition]:
     """What watches over the runs of every pipeline."""
-    return [build_failed_runs(), build_mended_runs(pipelines), build_failed_checks(), build_catch_up()]
+    return [build_failed_runs(pipelines), build_mended_runs(pipelines), build_failed_checks(), build_catch_up()]

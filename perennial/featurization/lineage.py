@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ABSENT = ""
 """Stands for what is not known."""
+BEHIND = "!"
+"""Stands before the reason why what is there may not be read."""
 
 
 def in_window(standing: Standing, key: str, revision: int) -> dict[str, str]:  # noqa: ARG001 - all revisions see the same
@@ -60,18 +62,18 @@ def in_sight(standing: Standing, key: str, revision: int) -> dict[str, str]:  # 
 
 def obstacle(parts: Mapping[str, str], table: str) -> str | None:
     """Why what `in_window` or `in_sight` found of `table` may not be read, or None when it may."""
-    problems = [f"{name}: {hashed[1:]}" for name, hashed in parts.items() if hashed.startswith("!")]
+    problems = [f"{name}: {hashed.removeprefix(BEHIND)}" for name, hashed in parts.items() if hashed.startswith(BEHIND)]
     if not problems:
         return None
     return f"{table} of {problems[0]}" + (f" and {len(problems) - 1} more" if len(problems) > 1 else "")
 
 
 def _seen(standing: Standing, table: str, key: str, revision: int | None) -> str:
-    """The content hash of a partition of `table`, or why it cannot be read, behind a `!`."""
+    """The content hash of a partition of `table`, or why it cannot be read, behind BEHIND."""
     if revision is None:
         return ABSENT
     problem = standing.problem_with(table, key, revision)
     if problem:
-        return ABSENT if " is blocked" in problem else f"!{problem}"
+        return ABSENT if " is blocked" in problem else f"{BEHIND}{problem}"
     record = standing.record(table, key, revision)
     return record.content_hash if record else ABSENT

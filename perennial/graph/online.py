@@ -1,7 +1,7 @@
 """Online: whether the online store holds the newest aggregates that the lake knows.
 
-What was brought online is recorded like a partition of a table: the newest partition of that moment, made from
-its aggregates. An online store that was emptied behind its back is told by the server, not here.
+What was brought online last is one record: of which partition, made from which aggregates. An online store that
+was emptied behind its back is told by the server, not here.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from perennial.featurization.lineage import BEHIND
 from perennial.graph.lineage import Standing
 from perennial.graph.outdated import Outdated, derived_tables, outdated, outdated_in
 from perennial.graph.records import PartitionRecord
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from perennial.declaration import Pipeline
 
 ONLINE = "online_features"
-"""The asset, and its records in the manifest."""
+"""The asset, and its one record in the manifest."""
 AGGREGATES = "aggregates"
 
 
@@ -34,21 +35,31 @@ def newest_known(standing: Standing, at: datetime) -> tuple[str, PartitionRecord
     return (max(known), newest[max(known)]) if known else None
 
 
+def brought_online(standing: Standing) -> tuple[str, str] | None:
+    """The partition that was brought online last, and the content hash of its aggregates then."""
+    record = standing.history(ONLINE).get(ONLINE, {}).get(1)
+    return (str(record.provenance["partition"]), record.inputs[AGGREGATES]) if record else None
+
+
 def problem_online(standing: Standing, at: datetime) -> tuple[str, str] | None:
-    """The partition that is to be brought online and why, or None when the newest is there, or nothing is known."""
-    newest = newest_known(standing, at) if standing.pipeline.aggregates else None
-    if newest is None:
+    """The partition that is to be brought online and why, or None when the newest is there, or nothing is known.
+
+    Where no aggregates may be read any more, the partition whose values are still online.
+    """
+    if not standing.pipeline.aggregates:
         return None
+    newest, brought = newest_known(standing, at), brought_online(standing)
+    if newest is None:
+        return (brought[0], f"{ONLINE} is out of date: no {AGGREGATES} may be read") if brought else None
     key, aggregates = newest
-    brought = standing.history(ONLINE)
-    online = brought.get(key, {})
-    if not brought:
+    if brought is None:
         return key, f"{ONLINE} is missing: nothing was brought online"
-    if not online:
-        return key, f"{ONLINE} is out of date: it holds {max(brought)}"
-    if online[max(online)].inputs.get(AGGREGATES) != aggregates.content_hash:
+    if brought[0] != key:
+        return key, f"{ONLINE} is out of date: it holds {brought[0]}"
+    if brought[1] != aggregates.content_hash:
         return key, f"{ONLINE} is out of date: {AGGREGATES} have changed"
-    return None
+    problem = standing.problem_with(AGGREGATES, key)
+    return (key, f"{ONLINE} is out of date: {problem}") if problem else None
 
 
 def outdated_online(standing: Standing, at: datetime) -> list[Outdated]:
@@ -57,8 +68,7 @@ def outdated_online(standing: Standing, at: datetime) -> list[Outdated]:
     if problem is None:
         return []
     key, reason = problem
-    command = f"perennial requeue {standing.pipeline.name} {key}"
-    return [Outdated(table=ONLINE, keys=(key,), reason=reason, command=command)]
+    return [Outdated(table=ONLINE, keys=(key,), reason=reason, command=_command(standing, key))]
 
 
 def all_outdated(standing: Standing, at: datetime) -> list[Outdated]:
@@ -72,3 +82,13 @@ def behind(standing: Standing, name: str, at: datetime) -> dict[str, str]:
         return outdated_in(standing, name)
     problem = problem_online(standing, at)
     return dict([problem]) if problem else {}
+
+
+def _command(standing: Standing, key: str) -> str:
+    """A requeue reads no source: where `key` or what it looks back on must land again, a backfill does."""
+    name, revision = standing.pipeline.name, standing.newest(key)
+    looked_at = standing.across(AGGREGATES, key, revision) if revision is not None else {}
+    again = [part.partition("/")[0] for part, found in looked_at.items() if found.startswith(f"{BEHIND}landed ")]
+    if again or standing.problem_with("landed", key):
+        return f"perennial backfill {name} {min([*again, key])} {key}"
+    return f"perennial requeue {name} {key}"

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from perennial.featurization.lineage import BEHIND
 from perennial.graph.lineage import Standing
 from perennial.graph.online import renewed_assets
 from perennial.graph.ranges import Range, ranges_of
 
 WINDOW = ("accepted", "quarantined", "partials")
 """What a partition adds to the windows that it lies in, and all that it is made from."""
-BEHIND = "!"
-"""What `Standing.across` writes before the reason why another partition may not be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ class Goal:
 def rough_goal(found: Proposal) -> Goal:
     """Four fifths of the error of the median, or of the log loss of the overall share."""
     values = _label(found).drop_nulls().cast(pl.Float64)
+    values = values.filter(values.is_finite())
     share = float(values.mean() or 0) if len(values) else 0.0  # type: ignore[arg-type]
     if set(values.unique()) <= {0.0, 1.0} and 0 < share < 1:
         entropy = -(share * math.log(share) + (1 - share) * math.log(1 - share))
@@ -42,7 +43,8 @@ def _label(found: Proposal) -> pl.Series:
     later, _, earlier = str(found.label).partition(" - ")
     if earlier:
         return (found.column(later).values - found.column(earlier).values).dt.total_seconds() / 60
-    return found.column(later).values
+    values = found.column(later).values
+    return values if found.positive is None else values == found.positive
 
 
 def _rounded(value: float) -> float:

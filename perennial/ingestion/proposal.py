@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from perennial.ingestion.outcome import positive_text
 from perennial.ingestion.suspicion import is_protected, label_candidates, leaks, personal
-from perennial.ingestion.typed import Typed, type_columns
+from perennial.ingestion.typed import Typed, quoted, type_columns
 from perennial.sources import Csv
 
 FEW = 12
@@ -64,6 +65,8 @@ class Proposal:
     """Rows that share the key with another."""
     label: str | None
     """The column that was named, or two of them with ` - ` between."""
+    positive: str | None
+    """Where the label is one of two texts, the one that is asked for."""
     labels: tuple[str, ...]
     """Candidates for the label, the likeliest first."""
     known_at: str | None
@@ -92,20 +95,22 @@ def propose(
     A label may also be a span between two times: `dropoff_at - pickup_at`. `reading` is how it was read where every
     value came as text.
 
-    Raises ValueError for a name that the file does not have.
+    Raises ValueError for a name that the file does not have, and for a label that cannot be predicted.
     """
     typed = type_columns(frame, is_text=reading is not None)
     rows = pl.DataFrame({column.name: column.values for column in typed.columns})
     names = {column.source: column.name for column in typed.columns} | {c.name: c.name for c in typed.columns}
-    answer = " - ".join(str(_named(part, names)) for part in label.split(" - ")) if label else None
+    parts = [] if label is None else [label] if label in names else label.split(" - ")
+    spanned = [str(_named(part, names)) for part in parts]
     times = _times(typed.columns)
     happened = _named(event_time, names) or next((one for one in times[:1] if not sounds_late(one)), None)
     if happened is not None and happened not in times:
         raise ValueError(f"column {happened!r} has no time in every row; {', '.join(times) or 'none'} has")
     pattern, calendar, start, is_whole = _calendar(file, rows, happened)
     hidden = personal(typed.columns)
-    spanned = answer.split(" - ") if answer else []
-    late = leaks(rows, spanned[0]) if len(spanned) == 1 else {}
+    positive = positive_text({c.name: c for c in typed.columns}, spanned, hidden) if spanned else None
+    judged = rows if positive is None else rows.with_columns(pl.col(spanned[0]) == positive)
+    late = leaks(judged, spanned[0]) if len(spanned) == 1 else {}
     outcome = _named(known_at, names) or (spanned[0] if len(spanned) == 2 else times[-1] if times else None)
     late = {name: "" for name in (*spanned[:1], outcome) if name and name != happened} | late
     key, repeated = _key(rows, [c for c in typed.columns if c.name not in late and c.name not in hidden], times)
@@ -113,7 +118,8 @@ def propose(
         rows=rows.height, columns=typed.columns, undeclared=typed.undeclared,
         reading=replace(reading, null_values=("", *typed.null_values)) if reading else None, event_time=happened,
         other_times=tuple(one for one in times if one != happened), pattern=pattern, calendar=calendar, start=start,
-        is_whole=is_whole, key=key, repeated=repeated, label=answer, labels=label_candidates(typed.columns, times),
+        is_whole=is_whole, key=key, repeated=repeated, label=" - ".join(spanned) or None,
+        positive=positive, labels=label_candidates(typed.columns, times),
         known_at=outcome, late=late, personal=hidden, protected=tuple(filter(is_protected, rows.columns)),
         expectations=(),
     )  # fmt: skip
@@ -154,13 +160,18 @@ def _calendar(file: str, rows: pl.DataFrame, event_time: str | None) -> tuple[st
     if dated:
         year, between, month, day = dated.groups()
         form = f"%Y{between}%m{between}%d" if day else f"%Y{between}%m"
-        pattern = f"{file[: dated.start()]}{{partition:{form}}}{file[dated.end() :]}"
+        pattern = f"{_literal(file[: dated.start()])}{{partition:{form}}}{_literal(file[dated.end() :])}"
         return pattern, "Daily" if day else "Monthly", "-".join(filter(None, (year, month, day))), False
     if event_time is None or not rows.height:
-        return file, "Monthly", "2024-01", True
+        return _literal(file), "Monthly", "2024-01", True
     per_day = rows.height / max(rows[event_time].dt.date().n_unique(), 1)
     calendar, form = ("Daily", "%Y-%m-%d") if per_day >= DAILY_ROWS else ("Monthly", "%Y-%m")
-    return file, calendar, str(rows[event_time].dt.strftime(form).min()), True
+    return _literal(file), calendar, str(rows[event_time].dt.strftime(form).min()), True
+
+
+def _literal(name: str) -> str:
+    """A part of a file's name as a pattern has it."""
+    return name.replace("{", "{{").replace("}", "}}")
 
 
 def _key(rows: pl.DataFrame, columns: Sequence[Typed], times: Sequence[str]) -> tuple[tuple[str, ...], int]:
@@ -199,7 +210,7 @@ def _expectations(found: Proposal, rows: pl.DataFrame) -> list[Line]:
     )
     lines.append(Line(text="expect.quarantined_share(0.05)", why="a guess: nothing of this file would be"))
     if not found.repeated and found.key != (ROW_NUMBER,):
-        lines.append(Line(text=f"expect.unique({', '.join(map(_text, found.key))})"))
+        lines.append(Line(text=f"expect.unique({', '.join(map(quoted, found.key))})"))
     return lines
 
 
@@ -215,19 +226,19 @@ def _of_column(column: Typed, parts: pl.DataFrame, *, hidden: bool, is_demanded:
     name, values = column.name, column.values.drop_nulls()
     lines = []
     if not column.values.null_count():
-        lines += [] if is_demanded else [Line(text=f"expect.not_null({_text(name)})")]
+        lines += [] if is_demanded else [Line(text=f"expect.not_null({quoted(name)})")]
     elif len(values):
         shares = parts.group_by("partition").agg(pl.col(name).is_not_null().mean())[name]
         least = math.floor(50 * float(shares.min() or 0)) / 100  # type: ignore[arg-type]
         if least > 0:
             why = f"in this file {100 * len(values) / parts.height:.3g} % of the rows have one"
-            lines.append(Line(text=f"expect.share_not_null({_text(name)}, {least:g})", why=why))
+            lines.append(Line(text=f"expect.share_not_null({quoted(name)}, {least:g})", why=why))
     if hidden or not len(values):
         return lines
     if column.kind == "string" and values.n_unique() <= FEW:
-        listed = ", ".join(map(_text, sorted(values.unique())))
+        listed = ", ".join(map(quoted, sorted(values.unique())))
         if len(listed) <= 80:
-            lines.append(Line(text=f"expect.in_set({_text(name)}, [{listed}])", why="no other text occurs here"))
+            lines.append(Line(text=f"expect.in_set({quoted(name)}, [{listed}])", why="no other text occurs here"))
     elif column.values.dtype.is_numeric() and values.n_unique() > 1:
         lines.append(_between(column, values))
     return lines
@@ -247,7 +258,7 @@ def _between(column: Typed, values: pl.Series) -> Line:
     low = 0.0 if least >= 0 and low <= 0.2 * high else low
     usual = float(finite.quantile(0.999) or 0)
     why = f"all but 0.1 % are at most {usual:,.6g}: tighten it" if most > 10 * max(usual, 1) else ""
-    return Line(text=f"expect.between({_text(column.name)}, {_number(low)}, {_number(high)})", why=why)
+    return Line(text=f"expect.between({quoted(column.name)}, {_number(low)}, {_number(high)})", why=why)
 
 
 def _of_times(found: Proposal, rows: pl.DataFrame) -> list[Line]:
@@ -255,11 +266,11 @@ def _of_times(found: Proposal, rows: pl.DataFrame) -> list[Line]:
     lines = []
     form = "%Y-%m-%d" if found.calendar == "Daily" else "%Y-%m"
     outside = 0 if found.is_whole else int((rows[start].dt.strftime(form) != found.start).sum())
-    claim = f"expect.in_partition({_text(start)})"
+    claim = f"expect.in_partition({quoted(start)})"
     lines.append(Line(text=claim) if not outside else _left_out(claim, outside))
     for later in found.other_times:
         before = int((rows[later] <= rows[start]).sum())
-        claim = f"expect.after({_text(later)}, {_text(start)})"
+        claim = f"expect.after({quoted(later)}, {quoted(start)})"
         lines.append(Line(text=claim) if not before else _left_out(claim, before))
     return lines
 
@@ -285,9 +296,3 @@ def _outward(value: float, direction: int) -> float:
 
 def _number(value: float) -> str:
     return f"{int(value):_}" if value == int(value) else f"{value:g}"
-
-
-def _text(value: str) -> str:
-    """A text in double quotes, as the formatter writes it."""
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f"'{value}'" if '"' in value and "'" not in value and "\\" not in value else f'"{escaped}"'

@@ -5,13 +5,12 @@ It is laid out as `ruff format` would, so that it passes `make check` as it is.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from perennial.ingestion.goal import rough_goal
 from perennial.ingestion.proposal import ROW_NUMBER, Proposal
-from perennial.ingestion.typed import Typed
+from perennial.ingestion.typed import Typed, quoted
 from perennial.sources import Csv
 
 WIDTH = 118
@@ -107,8 +106,10 @@ def _objective(found: Proposal) -> Iterator[str]:
     goal = rough_goal(found)
     yield from _comment(f"{QUESTION} 2: the goal is a guess: {goal.why}")
     if goal.is_binary:
-        positive = found.label.removeprefix("is_")
-        yield f'    objective=BinaryClassification(goal={goal.value:g}, positive="{positive}"),'
+        if found.positive is not None:
+            yield from _comment("which of the two texts is asked for is a guess: the rarer one")
+        positive = quoted(found.positive or found.label.removeprefix("is_"))
+        yield f"    objective=BinaryClassification(goal={goal.value:g}, positive={positive}),"
     else:
         unit = "minutes" if " - " in found.label else "unknown"
         yield f'    objective=Regression(goal={goal.value:g}, unit="{unit}", kpi=ShareWithin({goal.value:g})),'
@@ -121,7 +122,7 @@ def _source(found: Proposal, name: str) -> Iterator[str]:
         )
     yield from _comment("QUESTION: under which licence may it be used?")
     yield "    source=Files("
-    yield f'        "{{root}}/{found.pattern}",'
+    yield f"        {quoted('{root}/' + found.pattern)},"
     yield f'        root=env("{name.upper()}_SOURCE"),'
     yield '        licence="unknown",'
     if found.reading is not None:
@@ -134,11 +135,11 @@ def _source(found: Proposal, name: str) -> Iterator[str]:
 def _format(reading: Csv) -> Iterator[str]:
     """How text is read, where it is not as Csv() reads it."""
     plain = Csv()
-    said = [f"separator={json.dumps(reading.separator)}"] if reading.separator != plain.separator else []
-    said += [f"encoding={json.dumps(reading.encoding)}"] if reading.encoding != plain.encoding else []
+    said = [f"separator={quoted(reading.separator)}"] if reading.separator != plain.separator else []
+    said += [f"encoding={quoted(reading.encoding)}"] if reading.encoding != plain.encoding else []
     if reading.null_values != plain.null_values:
         yield from _comment("texts that seem to stand for no value", indent=8)
-        said.append(f"null_values=({', '.join(map(_quoted, reading.null_values))})")
+        said.append(f"null_values=({', '.join(map(quoted, reading.null_values))})")
     if said:
         yield f"        format=Csv({', '.join(said)}),"
 
@@ -168,7 +169,7 @@ def _key(found: Proposal) -> Iterator[str]:
         yield from _comment(f"the best of few columns; {found.repeated:,} rows share theirs with another")
     else:
         yield from _comment("tells every row of this file apart")
-    yield f"    key=[{', '.join(_quoted(name) for name in found.key)}],"
+    yield f"    key=[{', '.join(quoted(name) for name in found.key)}],"
 
 
 def _schema(found: Proposal) -> Iterator[str]:
@@ -184,11 +185,11 @@ def _schema(found: Proposal) -> Iterator[str]:
         if not column.values.drop_nulls().len():
             yield from _comment("no value in this file: its kind is a guess", indent=12)
         parts = _column(found, column)
-        line = f"            {_quoted(column.name)}: Column({', '.join(parts)}),"
+        line = f"            {quoted(column.name)}: Column({', '.join(parts)}),"
         if len(line) <= WIDTH + 2:
             yield line
         else:
-            yield f"            {_quoted(column.name)}: Column("
+            yield f"            {quoted(column.name)}: Column("
             yield from (f"                {part}," for part in parts)
             yield "            ),"
     if found.key == (ROW_NUMBER,):
@@ -202,11 +203,11 @@ def _schema(found: Proposal) -> Iterator[str]:
 
 
 def _column(found: Proposal, column: Typed) -> list[str]:
-    parts = [_quoted(column.kind)]
+    parts = [quoted(column.kind)]
     if column.time_format:
-        parts.append(f"source=col({_quoted(column.source)}).str.to_datetime({_quoted(column.time_format)})")
+        parts.append(f"source=col({quoted(column.source)}).str.to_datetime({quoted(column.time_format)})")
     elif column.source != column.name:
-        parts.append(f"source={_quoted(column.source)}")
+        parts.append(f"source={quoted(column.source)}")
     parts += ["nullable=True"] if column.values.null_count() else []
     parts += ["pii=True"] if column.name in found.personal else []
     parts += ['known="with_label"'] if column.name in found.late else []
@@ -237,7 +238,7 @@ def feature_lines(found: Proposal) -> Iterator[str]:
             continue
         taken = column.name in found.key or column.name in ("hour", "weekday")
         alias = f"{column.name}_value" if f"{column.name}_value" not in names else f"{column.name}_feature"
-        yield f"col({_quoted(column.name)})" + (f".alias({_quoted(alias)})" if taken else "")
+        yield f"col({quoted(column.name)})" + (f".alias({quoted(alias)})" if taken else "")
 
 
 def _label(found: Proposal) -> Iterator[str]:
@@ -249,7 +250,8 @@ def _label(found: Proposal) -> Iterator[str]:
         later, _, earlier = found.label.partition(" - ")
         name = "minutes" if earlier else f"{found.label}_outcome"
         span = f'(col("{later}") - col("{earlier}")).dt.total_seconds() / 60'
-        value = span if earlier else f'col("{found.label}")'
+        chosen = "" if found.positive is None else f" == {quoted(found.positive)}"
+        value = span if earlier else f'col("{found.label}"){chosen}'
     yield "    label=Label("
     yield f'        "{name}",'
     yield f"        value={value},"
@@ -267,7 +269,7 @@ def _learning(found: Proposal) -> Iterator[str]:
 
 def _group(found: Proposal) -> str:
     """The feature that the rule of thumb groups by: a text of few values, else the weekday."""
-    texts = [c for c in found.columns if c.kind == "string" and f"col({_quoted(c.name)})" in set(feature_lines(found))]
+    texts = [c for c in found.columns if c.kind == "string" and f"col({quoted(c.name)})" in set(feature_lines(found))]
     few = [c.name for c in texts if 2 <= c.values.n_unique() <= 100]
     return few[0] if few and few[0] not in found.key else "weekday"
 
@@ -281,7 +283,3 @@ def _comment(text: str, indent: int = 4) -> Iterable[str]:
         else:
             lines.append(word)
     return [f"{' ' * indent}# {line}" for line in lines]
-
-
-def _quoted(text: str) -> str:
-    return f'"{text}"' if '"' not in text else repr(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import keyword
 import re
 from collections.abc import Iterable, Sequence
@@ -79,6 +80,18 @@ def declared_names(sources: Iterable[str]) -> dict[str, str]:
             name, number = f"{taken}_{number}", number + 1
         found[source] = name
     return found
+
+
+def quoted(value: str) -> str:
+    r"""A text as Python and its formatter write it.
+
+    >>> print(quoted("a"), quoted('a"b'), quoted("\n'\"\\"))
+    "a" 'a"b' "\n'\"\\"
+    """
+    if '"' in value and "'" not in value and "\\" not in value and value.isprintable():
+        return f"'{value}'"
+    written = json.dumps(value, ensure_ascii=False)
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in written)
 
 
 def _stand_ins(frame: pl.DataFrame) -> tuple[str, ...]:

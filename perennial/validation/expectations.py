@@ -94,11 +94,6 @@ def in_partition(column: str, *, tolerance: timedelta = timedelta(0)) -> Expecta
     return _row("in_partition", column, tolerance=tolerance)
 
 
-def on_time(accept_for: timedelta) -> Expectation:
-    """The row was known at most so long after its partition's end."""
-    return _row("on_time", "known_at", accept_for=accept_for)
-
-
 def implied_rules(
     calendar: Calendar, late: Late, key: Sequence[str], declared: Sequence[Expectation]
 ) -> tuple[Expectation, ...]:
@@ -113,10 +108,15 @@ def implied_rules(
     if calendar.row_known_at is not None or not any(_keeps_within(e, calendar) for e in declared):
         rules.append(after("known_at", "event_time", by=(timedelta(0), None)))
     if late.accept_for is not None:
-        rules.append(on_time(late.accept_for))
+        rules.append(_on_time(late.accept_for))
     if not any(e.kind == "quarantined_share" for e in declared):
         rules.append(quarantined_share(MOSTLY))
     return tuple(rules)
+
+
+def _on_time(accept_for: timedelta) -> Expectation:
+    """The row was known at most so long after its partition's end."""
+    return _row("on_time", "known_at", accept_for=accept_for)
 
 
 def _keeps_within(declared: Expectation, calendar: Calendar) -> bool:

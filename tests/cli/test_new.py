@@ -57,7 +57,7 @@ def test_nothing_is_written_over(perennial: Command, pipelines: Path) -> None:
     assert (pipelines / "ride_eta.py").read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", ["Ride", "1ride", "../ride", "discovery", "ride-eta"])
+@pytest.mark.parametrize("name", ["Ride", "1ride", "../ride", "discovery", "ride-eta", "class"])
 def test_a_name_that_no_pipeline_can_have_is_refused(perennial: Command, pipelines: Path, name: str) -> None:
     said = perennial("new", name)
 
@@ -96,6 +96,20 @@ def test_infer_prints_or_writes_and_names_what_is_no_table(perennial: Command, c
     assert "no column 'nope'; the file has fare" in unknown.errors
 
 
+def test_infer_refuses_a_label_or_a_name_that_would_make_no_pipeline(perennial: Command, csv: Path) -> None:
+    odd = csv.rename(csv.with_name('a "{b}" 2024-01.csv'))
+
+    printed = perennial("infer", str(odd), "--label", "fare")
+    zone = perennial("infer", str(odd), "--label", "started_at")
+    named = perennial("infer", str(odd), "--name", "my ride")
+
+    assert printed.code == 0
+    assert """'{root}/a "{{b}}" {partition:%Y-%m}.csv',""" in printed.output
+    assert "no label in column 'started_at', which holds a time" in zone.errors
+    assert "no name for a pipeline" in named.errors
+    assert (zone.code, named.code) == (1, 1)
+
+
 def test_infer_finds_the_separator_and_takes_what_it_is_told(perennial: Command, tmp_path: Path) -> None:
     lines = "ride;zone;closed_at;fare\n" + "".join(f"{n};Köln;2024-01-05;{n % 7}\n" for n in range(20))
     (tmp_path / "rides.csv").write_bytes(lines.encode("latin-1"))
@@ -116,5 +130,7 @@ def test_infer_finds_the_separator_and_takes_what_it_is_told(perennial: Command,
 
 def test_the_name_of_a_file_without_its_date_is_the_pipelines() -> None:
     assert name_of(Path("2024-01.csv")) == "data"
+    assert name_of(Path("class.csv")) == "data_class"
+    assert len(name_of(Path("x" * 200 + ".csv"))) <= 63
     assert name_of(Path("Rides (EU) 2024_01_02.csv.zip")) == "rides_eu"
     assert module.TEMPLATE.startswith('"""')

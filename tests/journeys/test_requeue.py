@@ -58,7 +58,7 @@ def house(judged: tuple[Path, str, str], tmp_path: Path) -> Iterator[House]:
     """A copy of one's own, and an alert for each of its two failed runs."""
     with copy_of(judged[0], tmp_path / "home", pipeline=STRICT) as copy:
         for run_id in judged[1:]:
-            tick(copy, build_failed_runs(), run_id, dg.DagsterEventType.RUN_FAILURE)
+            tick(copy, build_failed_runs([STRICT]), run_id, dg.DagsterEventType.RUN_FAILURE)
         assert len(alerts(copy)) == 2
         yield copy
 

@@ -213,6 +213,33 @@ def test_a_decimal_text_is_read_as_the_float_next_to_it(number: float) -> None:
             read("float32", repr(number))
 
 
+@given(st.floats(width=64))
+def test_a_float_is_read_as_the_same_small_one_from_text_and_typed(number: float) -> None:
+    def told(rows: pl.DataFrame, *, is_text: bool) -> list[Any] | str:
+        try:
+            cast = cast_partition(rows, Schema({"n": Column("float32")}), where="x", is_text=is_text)
+        except SchemaSkew:
+            return "too large"
+        return [str(value) for value in cast.frame["n"]]
+
+    text, typed = pl.DataFrame({"n": [repr(number)]}), pl.DataFrame({"n": [number]})
+
+    assert told(text, is_text=True) == told(typed, is_text=False)
+
+
+def test_a_column_that_is_read_twice_is_read_once_from_text_and_another_kind_of_it_is_computed() -> None:
+    columns = {
+        "zone": Column("int32", source="z"),
+        "again": Column("int32", source="z"),
+        "code": Column("string", source="c"),
+        "number": Column("int64", source=pl.col("c").cast(int)),
+    }
+
+    cast = cast_partition(pl.DataFrame({"z": ["7"], "c": ["007"]}), Schema(columns), where="x", is_text=True)
+
+    assert cast.frame.rows() == [(7, 7, "007", 7)]
+
+
 def test_a_tenth_fits_a_small_float_as_text_and_what_is_said_to_be_infinite_stays_so() -> None:
     assert read("float32", "0.1", "-inf") == [0.10000000149011612, -math.inf]
     assert math.isnan(read("float64", "nan")[0])

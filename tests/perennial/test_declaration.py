@@ -143,6 +143,16 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     ("changed", {"leakage": LeakageAudit(changed=2)}, ["'leakage.changed'", "2"]),
     ("expected", {"leakage": LeakageAudit(expected=0)}, ["'leakage.expected'", "0", "expected >= 1"]),
     ("rows", {"leakage": LeakageAudit(rows=0)}, ["'leakage.rows'", "0", "rows >= 1"]),
+    (
+        "one column of two kinds",
+        {"schema": Schema({**COLUMNS, "zone_number": Column("int64", source="zone")})},
+        [
+            "'schema[zone_number]'",
+            "int64 of the source's column 'zone'",
+            "string, as which 'zone' reads it",
+            "cast(int)",
+        ],
+    ),
     *(
         (name, {"schema": Schema({**COLUMNS, name: Column("string")})}, ["'schema'", repr(name), "the lake uses"])
         for name in LAKE_COLUMNS

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from perennial import settings
 from perennial.errors import PerennialError
-from perennial.settings import CLONE, SETTINGS, TELEMETRY_OFF, Home, find_home, home_at, turn_telemetry_off
+from perennial.settings import CLONE, KEEP_MEMORY, SETTINGS, TELEMETRY_OFF, Home, find_home, home_at, turn_telemetry_off
 
 
 def test_the_default_home_lies_beside_the_project_and_is_absolute() -> None:
@@ -80,6 +80,14 @@ def test_every_setting_and_field_is_documented() -> None:
     assert all(f"`{name}`" in page for name in SETTINGS)
     for field in fields(Home):
         assert re.search(rf'^    {field.name}: .*\n    """\w', source, re.MULTILINE), field.name
+
+
+def test_what_a_shell_has_to_set_by_itself_is_what_its_children_get(tmp_path: Path) -> None:
+    page = (CLONE / "docs" / "settings.md").read_text()
+
+    for name, value in KEEP_MEMORY.items():
+        assert f"`export {name}={value}`" in page
+        assert home_at(tmp_path).environment[name] == value
 
 
 def test_a_lake_that_polars_could_not_read_back_is_refused_at_once(tmp_path: Path) -> None:

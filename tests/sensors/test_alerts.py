@@ -107,7 +107,7 @@ def tell(world: World, run: dg.DagsterRun) -> Any:
     """What the sensor says of a failed run."""
     (entry,) = world.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
     assert entry.dagster_event is not None
-    sensor = build_failed_runs()
+    sensor = build_failed_runs([world.pipeline])
     context = dg.build_run_status_sensor_context(
         sensor_name=sensor.name,
         dagster_event=entry.dagster_event,
@@ -201,6 +201,17 @@ def test_the_alert_of_a_run_that_only_blocked_ends_when_what_it_blocked_stands_w
 
     assert (run.run_id in answer.skip_message) == (not still)
     assert len(world.operations.open_alerts("eta")) == len(still)
+
+
+def test_it_ends_too_with_a_run_that_mends_it_and_fails_for_something_else(world: World) -> None:
+    run = block_a_day(world)
+    world.fill("2024-01-01", "2024-01-02")
+
+    other = fail(world, "training_set", keys="2023-12-31")
+    tell(world, other)
+
+    assert run.run_id != other.run_id
+    assert [alert.key for alert in world.operations.open_alerts("eta")] == [other.run_id]
 
 
 @pytest.mark.parametrize(("read", "mended"), [(timedelta(days=-1), False), (timedelta(days=10_000), True)])

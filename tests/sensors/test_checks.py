@@ -133,6 +133,21 @@ def test_what_passed_since_is_not_told_by_one_that_starts_to_look_late(world: Wo
     assert alerts(world) == []
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_failed_since_is_not_closed_by_what_passed_before_it_however_late_one_looks(
+    world: World, fails: bool
+) -> None:
+    evaluate(world, {"2024-01-01": (False, ERROR)})
+    _, cursor = tick(world, None)
+    evaluate(world, {"2024-01-01": (True, ERROR)})
+    evaluate(world, {"2024-01-01": (False, ERROR)}, fails=fails)
+
+    _, cursor = tick(world, cursor)
+    tick(world, cursor)
+
+    assert alerts(world) == [("failed_check", "eta/accepted holds 2024-01-01")]
+
+
 @pytest.mark.parametrize("cursor", [None, '{"after": 0, "waiting": []}'])
 def test_starting_again_from_nothing_counts_no_alert_as_new(world: World, cursor: str | None) -> None:
     evaluate(world, {"2024-01-01": (False, ERROR)})

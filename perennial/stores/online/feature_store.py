@@ -107,15 +107,24 @@ class FeatureStore:
         with self._repository([view]) as repository:
             return _read_state(repository, view)
 
+    @contextmanager
+    def alone(self, pipeline: str) -> Iterator[None]:
+        """Let no other process of this machine bring features of `pipeline` online meanwhile."""
+        folder = self.root / pipeline
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".online.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
     def materialize(self, view: FeatureView, states: pl.DataFrame, newest: Moment, *, at: datetime) -> Materialized:
         """Bring the state `newest` online, which may be one without any entity.
 
         `states` holds its rows: entity, features, known_at; rows of other states are passed over. An entity that
-        is online and not in it gets nulls. Running it again writes nothing, and an older state never overwrites
-        a newer one. A state that was computed anew is written over the one that servers read meanwhile; what
-        came from another declaration is removed before.
+        is online and not in it gets nulls. Running it again writes nothing. A state that was computed anew is
+        written over the one that servers read meanwhile; what came from another declaration is removed before.
+        Which state is right to have online is for the caller to say, who keeps others out by `alone`.
         """
-        with self._repository([view]) as repository, self._alone(view):
+        with self._repository([view]) as repository:
             online, listed = _read_state(repository, view), self._listed(view)
             current = _valued(view, states, newest)
             whole = online is not None and _is_whole(online, view)
@@ -164,13 +173,6 @@ class FeatureStore:
         with open_repository(folder, sources, self.online_url) as repository:
             yield repository
 
-    @contextmanager
-    def _alone(self, view: FeatureView) -> Iterator[None]:
-        """Let no other process of this machine materialize `view` meanwhile."""
-        with (self.root / view.pipeline / f".{view.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
 
 def _begin_anew(repository: FeastRepository, view: FeatureView, online: OnlineState | None, at: datetime) -> None:
     """Empty the view, and let the state say that nothing of today's declaration is known."""
@@ -209,10 +211,9 @@ def _is_whole(online: OnlineState, view: FeatureView) -> bool:
 
 
 def _has(online: OnlineState, newest: Moment, current: pl.DataFrame) -> bool:
-    """Whether what is online is newer than `newest`, or just that."""
-    if online.known_at == newest.known_at:
-        return online.content == content_hash(current)
-    return online.known_at is not None and online.known_at > newest.known_at
+    """Whether what is online is just the state `newest`."""
+    held = (online.partition, online.known_at, online.content)
+    return held == (newest.partition, newest.known_at, content_hash(current))
 
 
 def _valued(view: FeatureView, states: pl.DataFrame, newest: Moment) -> pl.DataFrame:

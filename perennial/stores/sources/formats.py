@@ -124,7 +124,7 @@ def _not_a_table(content: Content, nature: Nature, expected: str, *, where: str)
     return SourceError(
         f"{content.name} is {nature.called}",
         where=where,
-        found=f"{content.size} bytes that start with {content.head(16)!r}",
+        found=f"{content.size} bytes that start with {content.head(4)!r}",
         expected=expected,
         hint=nature.hint,
     )

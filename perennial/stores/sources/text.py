@@ -1,4 +1,8 @@
-"""Text: tables in CSV and JSON lines. What cannot be read is named with its line."""
+"""Text: tables in CSV and JSON lines. What cannot be read is named with its line, whose text is never shown.
+
+A line that nobody could read may hold personal data in any place, declared or not; so may the words of the reader's
+own error, which is not passed on.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +45,7 @@ def read_csv(content: Content, declared: Csv, *, where: str) -> pl.DataFrame:
             ),
         )
     except (pa.ArrowInvalid, UnicodeError) as error:
-        raise _broken_line(content, declared, len(names), str(error), where=where) from error
+        raise _broken_line(content, declared, len(names), error, where=where) from None
     frame = pl.from_arrow(table)
     if not isinstance(frame, pl.DataFrame):
         raise TypeError(f"a table became {type(frame)}")
@@ -61,16 +65,16 @@ def read_json_lines(content: Content, *, where: str) -> pl.DataFrame:
         content = _lines_of_array(content, where=where)
     try:
         return pl.read_ndjson(content.opened(), infer_schema_length=None) if content.size else pl.DataFrame()
-    except pl.exceptions.PolarsError as error:
-        found = str(error).splitlines()[0]
-        for number, line in enumerate(content.opened(), 1):
-            problem = _problem_in_json(line)
-            if problem:
-                found = f"line {number}: {problem}"
-                break
+    except pl.exceptions.PolarsError:
+        problems = ((number, _problem_in_json(line)) for number, line in enumerate(content.opened(), 1))
+        found = next((f"line {number}: {problem}" for number, problem in problems if problem), None)
         raise SourceError(
-            f"{content.name} is not JSON lines", where=where, found=found, expected="one JSON object a line in UTF-8"
-        ) from error
+            f"{content.name} is not JSON lines",
+            where=where,
+            found=found or "an object on each line, whose values make no table",
+            expected="one JSON object a line in UTF-8",
+            hint=None if found else "under one name every line holds the same kind of value",
+        ) from None
 
 
 def _lines_of_array(content: Content, *, where: str) -> Content:
@@ -82,7 +86,7 @@ def _lines_of_array(content: Content, *, where: str) -> Content:
         if not wrong:
             lines = b"".join(json.dumps(value).encode() + b"\n" for value in values)
             return replace(content, file=io.BytesIO(lines), size=len(lines))
-        problem = f"element {wrong[0]} is no object: {_short(json.dumps(values[wrong[0] - 1]).encode())}"
+        problem = f"element {wrong[0]} is no object"
     except (ValueError, RecursionError) as error:
         problem = str(error)
     raise SourceError(
@@ -94,10 +98,13 @@ def _problem_in_json(line: bytes) -> str | None:
     if not line.strip():
         return None
     try:
-        value = json.loads(line)
-    except ValueError as error:
-        return f"{error}: {_short(line)}"
-    return None if isinstance(value, dict) else f"no object: {_short(line)}"
+        value = json.loads(line.rstrip())
+    except json.JSONDecodeError as error:
+        length = len(error.doc)
+        return f"{error.msg} at character {min(error.pos + 1, length)} of {length:,}"
+    except (ValueError, RecursionError) as error:
+        return str(error)
+    return None if isinstance(value, dict) else "no object"
 
 
 def _header(content: Content, declared: Csv, *, where: str) -> list[str]:
@@ -105,7 +112,7 @@ def _header(content: Content, declared: Csv, *, where: str) -> list[str]:
         try:
             names = next(csv.reader(text, delimiter=declared.separator), [])
         except (UnicodeError, csv.Error) as error:
-            raise _broken_line(content, declared, 0, str(error), where=where) from error
+            raise _broken_line(content, declared, 0, error, where=where) from None
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or not names:
         raise SourceError(
@@ -119,16 +126,17 @@ def _header(content: Content, declared: Csv, *, where: str) -> list[str]:
         raise SourceError(
             f"{content.name} has one column",
             where=where,
-            found=f"{_short(names[0].encode())}, and every line holds {likely!r}",
+            found=f"{_short(names[0])}, and every line holds {likely!r}",
             expected=f"fields separated by {declared.separator!r}",
             hint=f"declare Csv(separator={likely!r}); for perennial infer it is --separator",
         )
     return names
 
 
-def _broken_line(content: Content, declared: Csv, fields: int, problem: str, *, where: str) -> SourceError:
+def _broken_line(content: Content, declared: Csv, fields: int, problem: Exception, *, where: str) -> SourceError:
     """Reads the text again, slowly, to say which line cannot be read."""
-    found = problem.splitlines()[0] if problem else "unreadable text"
+    # Arrow's own words hold the line; those of the csv module do not.
+    found = str(problem) if isinstance(problem, csv.Error) else "unreadable text"
     try:
         found = _ragged_line(content, declared, fields) or found
     except UnicodeError as error:
@@ -159,7 +167,7 @@ def _ragged_line(content: Content, declared: Csv, fields: int) -> str | None:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=declared.separator)
         for row in reader:
             if row and len(row) != fields:
-                return f"line {reader.line_num}: {len(row)} fields: {_short(declared.separator.join(row).encode())}"
+                return f"line {reader.line_num}: {len(row)} fields in {sum(map(len, row)):,} characters"
     finally:
         csv.field_size_limit(limit)
     return None
@@ -188,6 +196,5 @@ def _ends_inside_quotes(frame: pl.DataFrame, content: Content) -> bool:
     return quotes % 2 == 1
 
 
-def _short(line: bytes) -> str:
-    text = line.decode("utf-8", errors="replace").strip()
-    return repr(text if len(text) <= 80 else text[:77] + "...")
+def _short(name: str) -> str:
+    return repr(name if len(name) <= 80 else name[:77] + "...")

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from perennial import Rolling
-from perennial.graph.lineage import History, Standing
+from perennial.graph.lineage import STEPS, History, Standing, digest
 from perennial.graph.online import AGGREGATES, ONLINE, newest_known, outdated_online, problem_online, renewed_assets
 from perennial.graph.records import PartitionRecord
 from pipelines.delivery_eta import delivery_eta
@@ -23,40 +23,83 @@ def record(day: str, content: str, **changes: str) -> PartitionRecord:
     return replace(PartitionRecord(partition=day, revision=1, content_hash=content, rows=1, inputs=inputs), **changes)  # type: ignore[arg-type]
 
 
-def standing(*, online: dict[str, str], blocked: tuple[str, ...] = ()) -> Standing:
-    """Two days of aggregates, and what was brought online of which day."""
+def standing(
+    *, online: tuple[str, str] | None, blocked: tuple[str, ...] = (), window: str | None = None, landed: bool = True
+) -> Standing:
+    """Two days of aggregates, made from no partials or others, and the day and content that were brought online."""
+    there = {"source": "", "declaration": ROLLING.part_hash(*STEPS["landed"].declared) if landed else "before"}
     tables: dict[str, History] = {
-        AGGREGATES: {day: {1: record(day, f"of {day}", status="blocked" if day in blocked else "ok")} for day in DAYS},
-        ONLINE: {day: {1: record(day, content)} for day, content in online.items()},
+        "landed": {day: {1: replace(record(day, f"of {day}"), inputs=there)} for day in DAYS},
+        "accepted": {day: {1: record(day, f"of {day}", status="blocked")} for day in DAYS},
+        ONLINE: {},
+        "partials": {},
     }
-    return Standing(pipeline=ROLLING, load=tables.__getitem__)
+    if online:
+        day, content = online
+        tables[ONLINE] = {ONLINE: {1: replace(record(ONLINE, content), provenance={"partition": day})}}
+    found = Standing(pipeline=ROLLING, load=tables.__getitem__)
+    declared = ROLLING.part_hash(*STEPS[AGGREGATES].declared)
+    for day in DAYS:
+        read = {"partials": window or digest(found.across(AGGREGATES, day, 1)), "declaration": declared}
+        made = record(day, f"of {day}", status="blocked" if day in blocked else "ok")
+        tables[AGGREGATES] = {**tables.get(AGGREGATES, {}), day: {1: replace(made, inputs=read)}}
+    return found
 
 
 @pytest.mark.parametrize(
     ("online", "at", "found"),
     [
-        ({DAYS[1]: f"of {DAYS[1]}"}, KNOWN, None),
-        ({}, KNOWN, (DAYS[1], "online_features is missing: nothing was brought online")),
-        ({DAYS[0]: f"of {DAYS[0]}"}, KNOWN, (DAYS[1], f"online_features is out of date: it holds {DAYS[0]}")),
-        ({DAYS[0]: f"of {DAYS[0]}"}, KNOWN - timedelta(minutes=1), None),
-        ({DAYS[1]: "before"}, KNOWN, (DAYS[1], "online_features is out of date: aggregates have changed")),
+        ((DAYS[1], f"of {DAYS[1]}"), KNOWN, None),
+        (None, KNOWN, (DAYS[1], "online_features is missing: nothing was brought online")),
+        ((DAYS[0], f"of {DAYS[0]}"), KNOWN, (DAYS[1], f"online_features is out of date: it holds {DAYS[0]}")),
+        ((DAYS[0], f"of {DAYS[0]}"), KNOWN - timedelta(minutes=1), None),
+        ((DAYS[1], "before"), KNOWN, (DAYS[1], "online_features is out of date: aggregates have changed")),
     ],
 )
 def test_it_is_behind_where_the_newest_known_aggregates_are_not_what_was_brought(
-    online: dict[str, str], at: datetime, found: tuple[str, str] | None
+    online: tuple[str, str] | None, at: datetime, found: tuple[str, str] | None
 ) -> None:
     assert problem_online(standing(online=online), at) == found
 
 
 def test_what_is_behind_names_the_command_and_what_is_not_nothing() -> None:
-    (group,) = outdated_online(standing(online={}), KNOWN)
+    (group,) = outdated_online(standing(online=None), KNOWN)
 
     assert group.command == f"perennial requeue delivery_eta {DAYS[1]}"
-    assert outdated_online(standing(online={DAYS[1]: f"of {DAYS[1]}"}), KNOWN) == []
+    assert outdated_online(standing(online=(DAYS[1], f"of {DAYS[1]}")), KNOWN) == []
+
+
+def test_what_was_computed_from_other_rows_than_stand_now_is_behind_although_the_newest_is_online() -> None:
+    held = (DAYS[1], f"of {DAYS[1]}")
+
+    assert problem_online(standing(online=held, window="before"), KNOWN) == (
+        DAYS[1],
+        "online_features is out of date: aggregates is out of date: partials have changed",
+    )
+
+
+def test_what_is_newer_than_all_that_may_be_read_goes_back_and_where_nothing_may_be_its_own_day_is_named() -> None:
+    held = (DAYS[1], f"of {DAYS[1]}")
+
+    assert problem_online(standing(online=held, blocked=DAYS[1:]), KNOWN) == (
+        DAYS[0],
+        f"online_features is out of date: it holds {DAYS[1]}",
+    )
+    assert problem_online(standing(online=held, blocked=DAYS), KNOWN) == (
+        DAYS[1],
+        "online_features is out of date: no aggregates may be read",
+    )
+    assert problem_online(standing(online=None, blocked=DAYS), KNOWN) is None
+
+
+def test_where_a_source_must_be_read_again_the_command_is_a_backfill_from_the_first_such_day() -> None:
+    (group,) = outdated_online(standing(online=None, landed=False), KNOWN)
+
+    assert group.command == f"perennial backfill delivery_eta {DAYS[0]} {DAYS[1]}"
 
 
 def test_blocked_aggregates_are_not_the_newest() -> None:
-    found = newest_known(standing(online={}, blocked=(DAYS[1],)), KNOWN)
+    found = newest_known(standing(online=None, blocked=(DAYS[1],)), KNOWN)
 
     assert found is not None
     assert found[0] == DAYS[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perennial import BinaryClassification
 from perennial.casting import cast_partition
 from perennial.declaration import Pipeline
 from perennial.errors import DeclarationError
@@ -298,6 +301,77 @@ def test_whatever_the_columns_the_module_is_python_that_only_its_questions_keep_
 
     with pytest.raises(DeclarationError, match=QUESTION):
         declared(text, "any_of_it")
+
+
+VALUES = st.sampled_from(
+    [
+        pl.Series(["paid", "open", "paid", "paid"]),
+        pl.Series(["a'\"", "\\", "\\", "\\"]),
+        pl.Series(["a", "b", "c", None]),
+        pl.Series([None, None, None, None], dtype=pl.String),
+        pl.Series([True, False, None, True]),
+        pl.Series([1, 0, 0, 1]),
+        pl.Series([1.5, math.nan, math.inf, None]),
+        pl.Series(["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-03"]).str.to_datetime("%Y-%m-%d"),
+    ]
+)
+FILES = st.text(st.characters(exclude_characters="/\0", codec=None), min_size=1, max_size=12)
+
+
+@given(st.lists(VALUES, min_size=1, max_size=4), st.data(), FILES)
+def test_whatever_label_and_file_name_are_told_the_module_loads_or_one_error_says_why_not(
+    values: list[pl.Series], data: st.DataObject, file: str
+) -> None:
+    frame = pl.DataFrame([one.alias(f"c{n}") for n, one in enumerate(values)])
+    named = st.sampled_from(frame.columns)
+    label = data.draw(st.one_of(named, st.tuples(named, named).map(" - ".join)))
+
+    found, problem = None, ""
+    try:
+        found = propose(frame, file=file, label=label)
+    except ValueError as error:
+        problem = str(error)
+    if found is None:
+        assert re.match(r"no (label|time) in column 'c\d'", problem)
+        return
+
+    pipeline = declared(module_text(found, name="any_of_it"), "any_of_it")
+    assert isinstance(pipeline.source, Files)
+    dated = {"root": "r", "partition": pipeline.time.window(pipeline.time.start).start}
+    assert pipeline.source.pattern.format(**dated) == f"r/{file}"
+
+
+def test_of_two_texts_the_rarer_is_asked_for_and_what_decides_it_is_barred() -> None:
+    status = ["paid", "open", "open", "open"] * 10
+    rows = pl.DataFrame({"status": status, "paid_by": [{"paid": "card", "open": "none"}[one] for one in status]})
+
+    found = propose(rows, file="a.csv", label="status")
+
+    text = module_text(found, name="rides")
+    pipeline = declared(text, "rides")
+    assert isinstance(pipeline.objective, BinaryClassification)
+    assert (pipeline.objective.positive, pipeline.objective.goal) == ("paid", 0.45)
+    assert rows.select(pipeline.label.value.cast(int)).to_series().sum() == 10
+    assert found.late["paid_by"] == "each of its values has one value of the label"
+    assert "which of the two texts is asked for is a guess" in text
+
+
+@pytest.mark.parametrize(
+    ("label", "problem"),
+    [
+        ("zone", "no label in column 'zone', which holds text of 3 values; a number, a truth value"),
+        ("day", "no label in column 'day', which holds a time"),
+        ("surname", "no label in column 'surname', which holds personal data"),
+        ("n - day", "no time in column 'n'"),
+        ("day - day - day", "a label of 3 columns"),
+    ],
+)
+def test_a_label_that_cannot_be_predicted_is_one_error_without_a_value(label: str, problem: str) -> None:
+    times = pl.Series(["2024-01-01", "2024-01-02", "2024-01-02"]).str.to_datetime("%Y-%m-%d")
+    rows = pl.DataFrame({"zone": ["a", "b", "c"], "n": [1, 2, 3], "day": times, "surname": ["x", "y", "y"]})
+
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        propose(rows, file="a.csv", label=label)
 
 
 def test_the_module_is_laid_out_as_make_check_wants_it(tmp_path: Path) -> None:

@@ -124,6 +124,25 @@ def test_every_column_of_a_key_is_demanded_once_and_only_a_warning_does_not_stan
     assert [len(each) for each in demanded] == [2, 2, 3]
 
 
+def test_a_row_is_demanded_to_be_known_after_it_happened_unless_a_rule_says_so_for_the_whole_partition() -> None:
+    within = replace(BARE, expectations=[in_partition("ordered_at")])
+    by_row = replace(within, time=replace(BARE.time, row_known_at="ordered_at"))
+
+    demanded = [[e.columns for e in each.judged if e.kind == "after"] for each in (BARE, within, by_row)]
+
+    assert demanded == [[("known_at", "event_time")], [], [("known_at", "event_time")]]
+
+
+def test_each_column_of_a_key_and_the_event_time_are_demanded() -> None:
+    keyed = replace(BARE, key=["order_id", "delivered_at"])
+
+    assert {e.columns for e in keyed.judged if e.kind == "not_null"} == {
+        ("order_id",),
+        ("delivered_at",),
+        ("ordered_at",),
+    }
+
+
 def test_a_partition_that_is_mostly_quarantined_is_blocked_though_nobody_declared_a_limit() -> None:
     rows = day(0).height
 

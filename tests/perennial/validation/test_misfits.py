@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from datetime import timedelta
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -70,6 +71,16 @@ HOUR = timedelta(hours=1)
         (quarantined_share(-0.1), ["-0.1"]),
         (share_not_null("zone", 50), ["50", "a share from 0 to 1"]),
         (unique(), ["at least one column"]),
+        (quarantined_share("5"), ["'5'", "a share from 0 to 1"]),  # type: ignore[arg-type]
+        (share_not_null("zone", math.nan), ["nan", "a share from 0 to 1"]),
+        (between("ordered_at"), ["times as text"]),
+        (between("items", True, 9), ["low=True, high=9", "numbers"]),
+        (mean_between("items"), ["at least one of low and high"]),
+        (rows_between(), ["whole numbers of rows"]),
+        (rows_between(True), ["low=True", "whole numbers of rows"]),
+        (after("delivered_at", "ordered_at", by=(None, HOUR)), ["by=(None, 1:00:00)"]),  # type: ignore[arg-type]
+        (in_partition("ordered_at", tolerance=5), ["5", "a tolerance of 0 or more"]),  # type: ignore[arg-type]
+        (in_set("items", [1.5]), ["(1.5,)", "values of kind int64"]),
     ],
     ids=lambda value: value.kind if isinstance(value, Expectation) else "",
 )
@@ -105,6 +116,46 @@ def test_what_is_not_refused_can_be_evaluated(expectation: Expectation) -> None:
     judged = judge_partitions(split_rows(rows, [expectation], delivery_eta.time), [expectation])
 
     assert len(judged["2024-06-03"].results) == 1
+
+
+ALL: tuple[Kind, ...] = get_args(Kind)
+NUMBERS = {"int32", "int64", "float32", "float64"}
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_each_claim_is_about_some_kinds_of_columns_and_a_wrong_one_is_told_once(kind: Kind) -> None:
+    schema = Schema({"any": Column(kind)})
+    clock = kind == "datetime"
+    limits = ("2024-01-01", "2024-01-02") if clock else (0, 1)
+    members = {"string": "x", "bool": True, "float32": 0.5, "float64": 0.5}
+    fits = [
+        (between("any", *limits), {*NUMBERS, "datetime"}),
+        (mean_between("any", 0, 1), NUMBERS),
+        (matches("any", "x"), {"string"}),
+        (in_set("any", [members.get(kind, 1)]), {*NUMBERS, "string", "bool"}),
+        (after("any", "any"), {"datetime"}),
+        (in_partition("any"), {"datetime"}),
+    ]
+
+    for claim, kinds in fits:
+        found = list(misfits([claim], schema))
+        assert bool(found) == (kind not in kinds), claim.kind
+        assert len({(where, str(what)) for where, what, _ in found}) <= 1
+
+
+def test_ends_of_a_time_are_ordered_as_times_however_they_are_written() -> None:
+    claim = between("at", "2024-01-31T18:00", "2024-01-31 19:00")
+
+    assert list(misfits([claim], Schema({"at": Column("datetime")}))) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "members"), [("bool", [1]), ("int32", [1.5]), ("int64", [1.5]), ("float64", [True]), ("string", [1])]
+)
+def test_a_set_holds_values_of_its_columns_kind(kind: Kind, members: list[object]) -> None:
+    ((_, found, _),) = misfits([in_set("any", members)], Schema({"any": Column(kind)}))
+
+    assert found == tuple(members)
 
 
 @pytest.mark.parametrize("kind", ["string", "int32", "float32", "bool", "datetime"])

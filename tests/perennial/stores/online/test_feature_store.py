@@ -191,14 +191,17 @@ def test_a_state_without_any_entity_empties_the_view(store: FeatureStore) -> Non
     assert online(store, (1, "north")) == [{"mean": None, "count": None}]
 
 
-def test_an_older_state_never_overwrites_a_newer_one(store: FeatureStore) -> None:
-    newer = materialize(store, states(5, (1, "north", 5.0, 5.0)))
+def test_a_state_that_may_not_be_read_any_more_gives_way_to_the_one_before_it(store: FeatureStore) -> None:
+    materialize(store, states(5, (1, "north", 5.0, 5.0), (2, "north", 5.0, 5.0)))
 
     done = materialize(store, states(4, (1, "north", 4.0, 4.0), (3, "north", 4.0, 4.0)))
 
-    assert done.state == newer.state
-    assert (done.written, done.removed) == (0, 0)
-    assert online(store, (1, "north"), (3, "north")) == [{"mean": 5.0, "count": 5.0}, None]
+    assert (done.state.partition, done.state.known_at) == ("2024-01-04", known(4))
+    assert store.state(PAIRS) == done.state
+    assert (done.written, done.removed) == (2, 1)
+    gone = {"mean": None, "count": None}
+    now = {"mean": 4.0, "count": 4.0}
+    assert online(store, (1, "north"), (2, "north"), (3, "north")) == [now, gone, now]
 
 
 def test_running_again_changes_nothing(store: FeatureStore) -> None:
