@@ -30,6 +30,7 @@ from perennial.time import Calendar, Daily, days
 from perennial.training.candidates.median import Median
 from resources.instance import open_instance
 from resources.stores import STORES
+from tests.instances import furnish
 
 NOW = datetime(2024, 1, 31, 12, tzinfo=UTC)
 
@@ -203,5 +204,6 @@ def world(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         monkeypatch.setenv(name, "")
     source = tmp_path / "source"
     source.mkdir()
+    furnish(home)
     with open_instance(home, os.environ) as instance:
         yield World(pipeline=declare(source), home=home, instance=instance, source=source)
