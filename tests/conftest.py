@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
@@ -18,8 +19,8 @@ turn_telemetry_off(os.environ)
 MUST_RUN = ("browser", "real_data", "daemon", "postgres", "redis")
 """Markers whose tests may skip on a laptop, but never in CI."""
 
-MEMORY, ROOM = Path("/dev/shm"), 2 * 2**30  # noqa: S108 - pytest makes a folder of its own in it
-"""Linux's folder in memory, and what must be free there: a whole run keeps some 150 MB."""
+MEMORY, ROOM = Path("/dev/shm"), 2 * 2**30  # noqa: S108 - each test makes folders of its own in it
+"""Linux's folder in memory, and what must be free there: a whole run keeps a tenth of it."""
 
 LONG = ("journeys", "docs", "browser", "assets", "cli", "sensors", "world")
 """Folders of `tests/` with long files, in the order in which they begin: at the end no worker waits for another."""
@@ -60,9 +61,9 @@ def taxi_sources(real_data: Path) -> dict[str, str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the folders of tests in memory where there is room, so that no commit of SQLite waits for a disk."""
-    if _has_room(MEMORY):
-        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+    """Keep temporary folders in memory where there is room, so that no commit of SQLite waits for a disk."""
+    if "TMPDIR" not in os.environ and _has_room(MEMORY):
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 
 def _has_room(folder: Path) -> bool:
