@@ -15,6 +15,8 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 
 # Set-up is done when the lock with this content has been installed.
 STAMP := .venv/.installed-$(shell git hash-object requirements.lock)
+# Each file of tests stays with one worker, for its fixtures; long ones begin (tests/conftest.py), not those of many tests.
+TWO_WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 PACKAGES := $(wildcard perennial serving assets sensors resources pipelines cli world benchmarks)
 
 .PHONY: help setup demo test test-slow up bench check clean-state clean lock
@@ -41,10 +43,10 @@ up: $(STAMP)  ## web UI, daemon, MLflow UI and model server; Ctrl-C stops all
 	@$(BIN)/perennial up
 
 test: $(STAMP)  ## every test but the slow ones
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest $(TWO_WORKERS) -m "not slow" $(ARGS)
 
 test-slow: $(STAMP)  ## the slow tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m slow $(ARGS)
+	@$(BIN)/python -m pytest $(TWO_WORKERS) -m slow $(ARGS)
 
 bench: $(STAMP)  ## the ratios of speed and memory; writes build/bench.jsonl
 	@mkdir -p build && $(BIN)/python -m benchmarks $(ARGS)

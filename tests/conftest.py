@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
@@ -16,6 +18,12 @@ turn_telemetry_off(os.environ)
 
 MUST_RUN = ("browser", "real_data", "daemon", "postgres", "redis")
 """Markers whose tests may skip on a laptop, but never in CI."""
+
+MEMORY, ROOM = Path("/dev/shm"), 2 * 2**30  # noqa: S108 - each test makes folders of its own in it
+"""Linux's folder in memory, and what must be free there: a whole run keeps a tenth of it."""
+
+LONG = ("journeys", "docs", "browser", "assets", "cli", "sensors", "world")
+"""Folders of `tests/` with long files, in the order in which they begin: at the end no worker waits for another."""
 
 hypothesis_settings.register_profile("perennial", deadline=None, derandomize=True, print_blob=True)
 hypothesis_settings.load_profile("perennial")
@@ -50,6 +58,25 @@ def real_data() -> Path:
 def taxi_sources(real_data: Path) -> dict[str, str]:
     """Return the settings that place the real files of taxi_eta."""
     return {"TAXI_ETA_SOURCE": str(real_data / "green_taxi"), "TAXI_ZONES_SOURCE": str(real_data / "taxi_zones")}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep temporary folders in memory where there is room, so that no commit of SQLite waits for a disk."""
+    if "TMPDIR" not in os.environ and _has_room(MEMORY):
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
+def _has_room(folder: Path) -> bool:
+    if not os.access(folder, os.W_OK):
+        return False
+    may_run = not os.statvfs(folder).f_flag & os.ST_NOEXEC  # some tests write a program and run it
+    return may_run and shutil.disk_usage(folder).free > ROOM
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long."""
+    ranks = {name: rank for rank, name in enumerate(LONG)}
+    items.sort(key=lambda item: ranks.get(item.nodeid.removeprefix("tests/").split("/")[0], len(ranks)))
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:

@@ -11,19 +11,19 @@ from pathlib import Path
 import pytest
 
 from perennial.settings import CLONE
+from tests.conftest import MUST_RUN
 
 SKIPS = """
-import pytest
-
 @pytest.mark.{marker}
-def test_needs_what_is_not_there():
+def test_needs_a_{marker}_that_is_not_there():
     pytest.skip("nothing to drive")
 """
 
 
-def outcome(folder: Path, *, marker: str, ci: str) -> str:
+def outcome(folder: Path, *markers: str, ci: str) -> str:
     shutil.copy(CLONE / "tests" / "conftest.py", folder)
-    (folder / "test_skips.py").write_text(SKIPS.format(marker=marker))
+    tests = [SKIPS.format(marker=marker) for marker in markers]
+    (folder / "test_skips.py").write_text("\n".join(["import pytest", *tests]))
     command = [
         sys.executable,
         "-m",
@@ -39,18 +39,17 @@ def outcome(folder: Path, *, marker: str, ci: str) -> str:
     return process.stdout
 
 
-@pytest.mark.parametrize("marker", ["browser", "real_data", "daemon"])
-def test_a_skip_is_a_failure_in_ci_and_says_why(tmp_path: Path, marker: str) -> None:
-    report = outcome(tmp_path, marker=marker, ci="1")
+def test_a_skip_of_what_must_run_is_a_failure_in_ci_and_says_why(tmp_path: Path) -> None:
+    report = outcome(tmp_path, *MUST_RUN, "gpu", ci="1")
 
-    assert "1 failed" in report
-    assert f"skipped under PERENNIAL_CI=1, though marked {marker}" in report
-    assert "nothing to drive" in report
+    assert f"{len(MUST_RUN)} failed, 1 skipped" in report
+    for marker in MUST_RUN:
+        assert f"skipped under PERENNIAL_CI=1, though marked {marker}: " in report
+    assert report.count("nothing to drive") > len(MUST_RUN)
 
 
-@pytest.mark.parametrize(("marker", "ci"), [("gpu", "1"), ("browser", "0")])
-def test_a_skip_is_a_skip_elsewhere(tmp_path: Path, marker: str, ci: str) -> None:
-    assert "1 skipped" in outcome(tmp_path, marker=marker, ci=ci)
+def test_a_skip_is_a_skip_elsewhere(tmp_path: Path) -> None:
+    assert f"{len(MUST_RUN)} skipped" in outcome(tmp_path, *MUST_RUN, ci="0")
 
 
 def test_a_mirror_that_does_not_answer_is_named_as_the_cause(tmp_path: Path) -> None:

@@ -30,7 +30,16 @@ from resources.runs import RunResult, run_assets
 from resources.stores import open_tables, resources
 from resources.tags import Keys
 from tests.eta import DATA
+from tests.instances import furnish
 from world.files import file_of, simulate
+
+LEAN = {
+    "assets.validation:MANY": 2.0,
+    "assets.validation:PICTURES": 1,
+    "assets.labels:PICTURES": 1,
+    "assets.summary:PICTURES": 1,
+}
+"""One picture a run, and Great Expectations' pages of blocked partitions only: the rest is half of a backfill."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +52,8 @@ class House:
     environment: Mapping[str, str] | None = None
     clock: Clock | None = None
     """The time of its runs, where that is not the machine's."""
+    illustrated: bool = False
+    """Whether its runs draw every picture and page; otherwise they are `LEAN`."""
 
     @cached_property
     def definitions(self) -> dg.Definitions:
@@ -63,7 +74,7 @@ class House:
 
     def run(self, *names: str, keys: Keys, tags: Mapping[str, str] | None = None) -> RunResult:
         """Execute assets by their names, as the UI would; the data assets when none is named."""
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, lowered({} if self.illustrated else LEAN):
             for name, value in {**self.home.environment, **(self.environment or {})}.items():
                 patch.setenv(name, value)
             return run_assets(
@@ -114,11 +125,22 @@ class House:
 
 
 @contextmanager
+def lowered(limits: Mapping[str, Any]) -> Iterator[None]:
+    """Other values of module attributes, by `module:name`, so that few rows are many."""
+    with pytest.MonkeyPatch.context() as patch:
+        for path, value in limits.items():
+            module, name = path.split(":")
+            patch.setattr(f"{module}.{name}", value)
+        yield
+
+
+@contextmanager
 def open_house(
     root: Path, *, pipeline: Pipeline = delivery_eta, clock: Clock | None = None, **environment: str
 ) -> Iterator[House]:
     """The house in folder `root`, its instance open."""
     home = home_at(root)
+    furnish(home)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in home.environment.items():
             patch.setenv(name, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -25,7 +26,7 @@ def test_texts_of_a_megabyte_become_features_or_quarantined_rows_and_reach_no_lo
             pl.when(row == 3).then(-1.0).otherwise("distance_km").alias("distance_km"),
         )
 
-        result = house.run(keys=DAY)
+        result = replace(house, illustrated=True).run(keys=DAY)
 
         assert result.success, result.errors
         found = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -43,7 +44,7 @@ def address(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with open_house(root, PERENNIAL_REPORTS_UI=pages.address) as house:
         every_fourth = pl.when(pl.int_range(pl.len()) % 4 == 0)
         house.rewrite(BLOCKED, every_fourth.then(-pl.col("distance_km")).otherwise("distance_km").alias("distance_km"))
-        house.run(keys=DAYS)
+        replace(house, illustrated=True).run(keys=DAYS)
     services = {"dagster": web_ui, "daemon": daemon, "reports": lambda _home: pages}
     with run_stack(home_at(root), services, say=lambda _line: None) as stack:
         yield stack.addresses["dagster"]

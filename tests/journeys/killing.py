@@ -10,8 +10,8 @@ import multiprocessing as mp
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
@@ -29,7 +29,7 @@ from perennial.settings import turn_telemetry_off
 from pipelines.delivery_eta import delivery_eta
 from pipelines.discovery import Discovered
 from resources.runs import end_lost_runs
-from tests.assets.house import House, open_house
+from tests.assets.house import House, lowered, open_house
 from tests.clock import FixedClock
 from tests.pushes import pushed_pipeline
 
@@ -87,16 +87,6 @@ class Work:
                 discovered=Discovered(pipelines=(house.pipeline,), broken=()),
             )
             return backfill_range(session, house.pipeline, *self.days, everything=False, console=Console(quiet=True))
-
-
-@contextmanager
-def lowered(limits: Mapping[str, Any]) -> Iterator[None]:
-    """Other values of module attributes, by `module:name`, so that few rows are many."""
-    with pytest.MonkeyPatch.context() as patch:
-        for path, value in limits.items():
-            module, name = path.split(":")
-            patch.setattr(f"{module}.{name}", value)
-        yield
 
 
 def _named(path: str) -> Any:

@@ -13,13 +13,12 @@ import polars as pl
 import pytest
 
 from pipelines.delivery_eta import delivery_eta
-from tests.assets.house import House, open_house, simulate_days
+from tests.assets.house import LEAN, House, lowered, open_house, simulate_days
 from tests.clock import FixedClock
-from tests.journeys.killing import AT, Work, backfill, context, lowered, meet_at, side_by_side
+from tests.journeys.killing import AT, Work, backfill, context, meet_at, side_by_side
 from tests.journeys.test_kill import (
     CORRECTED,
     IN_PARTS,
-    LEAN,
     PLAIN,
     Scene,
     check_no_run_is_left_as_started,

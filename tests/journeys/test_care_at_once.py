@@ -22,11 +22,10 @@ from perennial.graph.lineage import steps_of
 from perennial.graph.stages import training_assets
 from perennial.stores.lake.slots import SlotWriter
 from resources.failures import is_refused
-from tests.assets.house import House, open_house, simulate_days
+from tests.assets.house import LEAN, House, open_house, simulate_days
 from tests.clock import FixedClock
 from tests.journeys.killing import AT, TRAINED, Work, backfill, context, side_by_side
 from tests.journeys.test_kill import (
-    LEAN,
     Stand,
     check_no_run_is_left_as_started,
     check_nothing_half_written_is_read,

@@ -62,7 +62,7 @@ def real(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     root = tmp_path_factory.mktemp("hotel") / "home"
     source = str(real_data / "hotel_bookings")
     with open_house(root, pipeline=hotel_cancellation, HOTEL_CANCELLATION_SOURCE=source) as house:
-        yield house, house.run(*data_assets(hotel_cancellation), keys=SPAN)
+        yield house, replace(house, illustrated=True).run(*data_assets(hotel_cancellation), keys=SPAN)
 
 
 def test_every_booking_lands_in_the_month_it_was_made_and_those_without_guests_are_quarantined(

@@ -18,7 +18,7 @@ import pytest
 from perennial.content import content_hash
 from perennial.graph.lineage import steps_of
 from resources.runs import UNFINISHED, end_lost_runs
-from tests.assets.house import House, open_house, simulate_days
+from tests.assets.house import LEAN, House, open_house, simulate_days
 from tests.journeys.killing import RIDES, Work, count_moments, kill
 from tests.pushes import an_event
 from tests.serving.conftest import Running, running
@@ -34,14 +34,6 @@ IN_PARTS = {
     "assets.range_run:MAX_ROWS": 1,
 }
 """Every file is read when its rows are asked for, and every partition goes through in parts."""
-
-LEAN = {
-    "assets.validation:MANY": 2.0,
-    "assets.validation:PICTURES": 1,
-    "assets.labels:PICTURES": 1,
-    "assets.summary:PICTURES": 1,
-}
-"""Few pictures and no pages of Great Expectations, which are half of a backfill; the first scene has them all."""
 
 Stand = Mapping[tuple[str, str, int], tuple[str, str]]
 """By table, partition and revision: the hash of the rows that a reader gets, and the recorded status."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ LATER = datetime.now(UTC) + timedelta(days=400)
 @pytest.fixture
 def house(released: Path, tmp_path: Path) -> Iterator[House]:
     with copy_of(released, tmp_path / "home") as house:
-        yield house
+        yield replace(house, illustrated=True)  # old pages are what goes
 
 
 def manifest(house: House) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from resources.instance import open_instance
 from resources.stores import STORES
 from tests.clock import FixedClock
 from tests.eta import DATA, declare_eta
+from tests.instances import furnish
 
 NOW = datetime(2024, 1, 31, 12, tzinfo=UTC)
 
@@ -184,5 +185,6 @@ def world(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         monkeypatch.setenv(name, "")
     source = tmp_path / "source"
     source.mkdir()
+    furnish(home)
     with open_instance(home, os.environ) as instance:
         yield World(pipeline=declare(source), home=home, instance=instance, source=source)

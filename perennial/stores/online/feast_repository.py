@@ -150,16 +150,33 @@ def online_config(url: str) -> dict[str, Any]:
 
 
 def _import_feast() -> Any:
-    """Feast, without the variables that its import sets: child processes would count into files for them."""
+    """Feast, without the variables that its import sets: child processes would count into files for them.
+
+    Its classes stay as they are written, as under `python -O`: to check their calls, typeguard would parse and compile
+    each of them anew in every process, which takes longer than all the rest of the import.
+    """
     import prometheus_client  # noqa: F401 - before Feast sets them, so that this process counts in memory
+    import typeguard
 
     before = set(os.environ)
-    import feast
+    with _as_written(typeguard):
+        import feast
 
     for name in ("PROMETHEUS_MULTIPROCESS_DIR", "PROMETHEUS_MULTIPROC_DIR"):
         if name not in before:
             os.environ.pop(name, None)
     return feast
+
+
+@contextmanager
+def _as_written(typeguard: Any) -> Iterator[None]:
+    """Let what is decorated with `@typechecked` stay the class that it is."""
+    decorator = typeguard.typechecked
+    typeguard.typechecked = lambda target: target
+    try:
+        yield
+    finally:
+        typeguard.typechecked = decorator
 
 
 def _entities(columns: Mapping[str, Kind]) -> dict[str, Any]:

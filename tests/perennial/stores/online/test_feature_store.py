@@ -415,6 +415,20 @@ print([name for name in os.environ if name.startswith("PROMETHEUS") and name not
     assert (ran.returncode, ran.stdout.strip()) == (0, "[]"), ran.stderr
 
 
+def test_feasts_classes_are_not_compiled_anew_and_those_of_others_still_may_be(tmp_path: Path) -> None:
+    FeatureStore(root=tmp_path, online_url=f"sqlite:///{tmp_path / 'online.db'}").state(PAIRS)
+    import feast
+    from typeguard import TypeCheckError, typechecked
+
+    assert "TypeCheckMemo" not in feast.Entity.__init__.__code__.co_names
+    with pytest.raises(TypeCheckError):
+        typechecked(checked)("8000")  # type: ignore[arg-type]
+
+
+def checked(number: int) -> int:
+    return number
+
+
 def rows_at(*entities: tuple[int, datetime]) -> pl.DataFrame:
     """Rows of zones in the north, each with its time."""
     zones, times = zip(*entities, strict=True)
