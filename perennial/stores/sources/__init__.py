@@ -17,7 +17,8 @@ from perennial.declaration import Pipeline
 from perennial.errors import SourceError, SourceUnreachable
 from perennial.ingestion.landing import Arrival
 from perennial.ingestion.partitioned import Partitioned
-from perennial.sources import Files, Pushed, Source, Sql, env
+from perennial.settings import find_home
+from perennial.sources import Files, InferenceLog, Pushed, Source, Sql, env
 from perennial.stores.production.pushed import PushedEvents
 from perennial.stores.sources.addresses import OBJECTS, WEB, public_address, scheme_of
 from perennial.stores.sources.content import Content
@@ -102,7 +103,7 @@ class Sources:
             case Files():
                 scheme = _scheme(source, self._value(pipeline, source.root))
                 return LOOK_EVERY["web" if scheme in WEB else "objects" if scheme else "here"]
-            case Sql():
+            case Sql() | InferenceLog():
                 return LOOK_EVERY["database"]
             case Pushed():
                 return LOOK_EVERY["here"]
@@ -117,6 +118,12 @@ class Sources:
                 return SqlReader(source=source, url=self._value(pipeline, source.url))
             case Pushed():
                 return PushedEvents(self.home / "pushed")
+            case InferenceLog() as source:
+                from perennial.stores.sources.answered import AnsweredReader
+
+                return AnsweredReader(
+                    source=source, home=find_home({**self.environment, "PERENNIAL_HOME": str(self.home)})
+                )
 
     def _files(self, pipeline: Partitioned, source: Files) -> FileReader:
         spool, root = self.home / "sources", self._value(pipeline, source.root)
