@@ -211,6 +211,8 @@ def _check_policies(pipeline: Pipeline) -> None:
         for name in candidate.needs:
             if name not in features:
                 refuse(pipeline, f"candidates[{candidate.name}]", name, f"a feature ({', '.join(features)})")
+        for where, value, expected in candidate.misfits(pipeline.checked_features):
+            refuse(pipeline, f"candidates[{candidate.name}].{where}", value, expected)
     if len({s.name for s in pipeline.slices}) != len(pipeline.slices):
         refuse(pipeline, "slices", [s.name for s in pipeline.slices], "slices with names of their own")
     drift = pipeline.retraining.drift

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import polars as pl
 
 from perennial.objective import Task
-from perennial.training.candidates.base import OUTPUT, Candidate, Fitted, Rows
+from perennial.training.candidates.base import OUTPUT, Fitted, Rows
 from perennial.training.candidates.graph import build_model, constant, node
 from perennial.training.candidates.preparation import (
     Lookup,
@@ -21,8 +21,8 @@ from perennial.training.candidates.preparation import (
     labels_of,
     learn_scaling,
     names_of,
-    usable,
 )
+from perennial.training.candidates.selection import Selecting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Linear(Candidate):
+class Linear(Selecting):
     """Ridge regression, or logistic regression for a classification: one coefficient a number and one a category.
 
     It minimises squared error, or log loss, whatever the metric: a baseline is meant to be plain.
@@ -48,13 +48,6 @@ class Linear(Candidate):
     name: str = "linear"
     alpha: float = 1.0
     max_categories: int = 50
-    ignore: tuple[str, ...] = ()
-    """Features that it leaves out."""
-
-    @property
-    def needs(self) -> Sequence[str]:
-        """The features it names, so that a misspelt one fails when the pipeline loads."""
-        return self.ignore
 
     def fit(
         self,
@@ -69,9 +62,9 @@ class Linear(Candidate):
         """Solve for the coefficients."""
         from scipy.sparse import csr_array, hstack
 
-        used = usable(features, self.ignore, where=self.name)
         classifies = objective.task == "binary classification"
         label = (classes_of if classifies else labels_of)(train, where=self.name)
+        used = self.chosen(train, label, features, classifies=classifies)
         scaling = learn_scaling(train.features, names_of(used, "number"))
         categories = {
             name: frequent(train.features.get_column(name), self.max_categories) for name in names_of(used, "category")
