@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -110,7 +111,8 @@ class AnsweredReader:
         from perennial.stores.operations import Operations
 
         partitions = log.get_column("partition").unique().to_list()
-        said = Operations(self.home.operations_url).feedback(self.source.of, partitions)
+        with closing(Operations(self.home.operations_url)) as operations:
+            said = operations.feedback(self.source.of, partitions)
         outcomes = said.select(
             "prediction_id",
             outcome="label",

@@ -81,6 +81,7 @@ def test_a_rank_a_group_a_gap_and_a_hump_all_tell() -> None:
         group=pl.Series(np.where(np.abs(hidden) > 1, "far", "near")),
         gap=pl.Series([None if abs(one) > 1 else 1.0 for one in hidden], dtype=pl.Float32),
         rare=pl.Series(np.abs(hidden) > 1.9, dtype=pl.Float32),
+        common=pl.Series(np.abs(hidden) < 1.9, dtype=pl.Float32),
         noise=pl.Series(draw.normal(size=ROWS), dtype=pl.Float32),
     )
 
