@@ -32,9 +32,10 @@ LOOK_EVERY = {
     "here": timedelta(0),
     "database": timedelta(minutes=1),
     "objects": timedelta(minutes=1),
+    "log": timedelta(minutes=5),
     "web": timedelta(minutes=15),
 }
-"""The public web is asked least: a published month changes rarely."""
+"""The public web is asked least: a published month changes rarely. A look at a log reads every id and outcome."""
 
 
 class Reader(Protocol):
@@ -103,8 +104,10 @@ class Sources:
             case Files():
                 scheme = _scheme(source, self._value(pipeline, source.root))
                 return LOOK_EVERY["web" if scheme in WEB else "objects" if scheme else "here"]
-            case Sql() | InferenceLog():
+            case Sql():
                 return LOOK_EVERY["database"]
+            case InferenceLog():
+                return LOOK_EVERY["log"]
             case Pushed():
                 return LOOK_EVERY["here"]
 

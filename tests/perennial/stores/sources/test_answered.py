@@ -107,6 +107,10 @@ def test_while_nothing_was_taken_in_there_is_no_log(served: Served) -> None:
             look()
 
 
+def test_a_log_is_looked_at_every_five_minutes(served: Served) -> None:
+    assert served.sources.look_every(READING) == timedelta(minutes=5)
+
+
 def test_a_day_on_which_nobody_asked_is_told(served: Served) -> None:
     served.answer(a_record(1, EARLY, served.bundle(small_bundle())))
 
