@@ -27,7 +27,7 @@ from perennial.stores.models.artifacts import Artifacts
 from perennial.stores.models.handover import Handover
 from perennial.stores.models.tracking import Tracking
 from perennial.stores.parquet import from_parquet, to_parquet
-from perennial.training.candidates.base import Candidate
+from perennial.training.candidates.base import Candidate, Fitted
 from perennial.training.fitting import Trial, answers, choose, fit_again, fit_candidate
 
 
@@ -142,7 +142,8 @@ def build_candidate(pipeline: Pipeline, candidate: Candidate) -> dg.AssetsDefini
         record = candidate_record(step, candidate, trial, code=code.version)
         recorded = tracking.record(record)
 
-        return dg.MaterializeResult(metadata=_describe(trial, recorded.url, record.artifacts, pipeline.objective))
+        shown = _describe(trial, recorded.url, record.artifacts, pipeline.objective)
+        return dg.MaterializeResult(metadata=shown | _learns_from(trial.fitted, pipeline))
 
     return trained
 
@@ -186,9 +187,18 @@ def build_selected(pipeline: Pipeline) -> dg.AssetsDefinition:
             {"candidate": f"**{n}**" if n == name else n, **_in_units(t["metrics"], pipeline.objective)}
             for n, t in trials.items()
         ]
-        return dg.MaterializeResult(metadata={"candidate": name, "candidates": table(compared)})
+        return dg.MaterializeResult(
+            metadata={"candidate": name, "candidates": table(compared), **_learns_from(fitted, pipeline)}
+        )
 
     return selected
+
+
+def _learns_from(fitted: Fitted, pipeline: Pipeline) -> dict[str, str]:
+    """Which of the features a model reads, where it says so."""
+    names = [feature.name for feature in fitted.used]
+    of = len(pipeline.checked_features)
+    return {"learns from": f"{len(names)} of {of} features: {', '.join(names)}"} if names else {}
 
 
 def _in_units(metrics: Mapping[str, float], objective: Objective) -> dict[str, float | str]:

@@ -33,7 +33,7 @@ from perennial.policies import (
     Windows,
 )
 from perennial.schema import Column, Schema
-from perennial.sources import Csv, Files, JsonLines, Parquet, Pushed, Sql, env
+from perennial.sources import Csv, Files, InferenceLog, JsonLines, Parquet, Pushed, Sql, env
 from perennial.time import Daily, Hourly, Monthly, days, hours
 from perennial.training.candidates.base_rate import BaseRate
 from perennial.training.candidates.gradient_boosting import GradientBoosting
@@ -56,6 +56,7 @@ __all__ = [
     "Gates",
     "GradientBoosting",
     "Hourly",
+    "InferenceLog",
     "JsonLines",
     "KofN",
     "Label",

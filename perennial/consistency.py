@@ -11,8 +11,10 @@ import polars as pl
 from perennial.compliance import broken_rules
 from perennial.errors import DeclarationError, FeatureError
 from perennial.featurization.expressions import check_row_wise, columns_of
+from perennial.ingestion.answered import ASKED_AT
 from perennial.policies import Maturity
 from perennial.schema import POLARS_TYPES, Kind, source_columns
+from perennial.sources import InferenceLog
 from perennial.validation.misfits import misfits
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ def check_consistency(pipeline: Pipeline) -> None:
     """Raise DeclarationError for the first field that does not fit the others."""
     _check_identity(pipeline)
     _check_columns(pipeline)
+    _check_log(pipeline)
     _check_features(pipeline)
     _check_row_wise(pipeline)
     _check_beside(pipeline)
@@ -104,6 +107,17 @@ def _check_read_as_one_kind(pipeline: Pipeline) -> None:
                 expected=f"{kind}, as which {first!r} reads it",
                 hint="declare it as string, and compute the other: Column('int64', source=col('its_name').cast(int))",
             )
+
+
+def _check_log(pipeline: Pipeline) -> None:
+    """The partitions of an inference log are cut by when it was asked."""
+    source: object = pipeline.source
+    name = pipeline.time.event_time
+    column = pipeline.schema.columns[name]
+    as_it_is = not isinstance(column.source, pl.Expr) and source_columns(name, column) == [ASKED_AT]
+    if isinstance(source, InferenceLog) and not as_it_is:
+        expected = f"the log's column {ASKED_AT}: Column('datetime', source='{ASKED_AT}')"
+        refuse(pipeline, "time.event_time", name, expected)
 
 
 def _check_features(pipeline: Pipeline) -> None:
@@ -215,6 +229,8 @@ def _check_policies(pipeline: Pipeline) -> None:
         for name in candidate.needs:
             if name not in features:
                 refuse(pipeline, f"candidates[{candidate.name}]", name, f"a feature ({', '.join(features)})")
+        for where, value, expected in candidate.misfits(pipeline.checked_features):
+            refuse(pipeline, f"candidates[{candidate.name}].{where}", value, expected)
     if len({s.name for s in pipeline.slices}) != len(pipeline.slices):
         refuse(pipeline, "slices", [s.name for s in pipeline.slices], "slices with names of their own")
     drift = pipeline.retraining.drift

@@ -120,5 +120,25 @@ class Pushed:
         return ()
 
 
-Source = Files | Sql | Pushed
+@dataclass(frozen=True, slots=True)
+class InferenceLog:
+    """What the server of a pipeline was asked and answered, and what became of it: a row an answer.
+
+    A row lies in the partition in which it was asked, so that the event time is the column `asked_at`. Which
+    columns there are says `perennial.ingestion.answered`.
+    """
+
+    of: str
+    """Name of the pipeline that answers; it may be the one that declares this."""
+    _: KW_ONLY
+    licence: str = "unknown"
+    simulated_by: None = None
+
+    @property
+    def reading(self) -> tuple[object, ...]:
+        """What decides, beside the content, which rows come out of it."""
+        return (self.of,)
+
+
+Source = Files | Sql | Pushed | InferenceLog
 """Everything that a pipeline may declare as its source."""

@@ -10,6 +10,7 @@ from types import ModuleType
 from perennial.compliance import strictest
 from perennial.declaration import Pipeline
 from perennial.errors import DeclarationError
+from perennial.ingestion.answered import check_log
 from perennial.policies import Rules
 
 FOLDER = Path(__file__).parent
@@ -52,10 +53,11 @@ class Discovered:
 def discover(folder: Path = FOLDER) -> Discovered:
     """The pipelines of every module in `folder`, in order of their names.
 
-    A module that fails to import, declares no pipeline, or takes a name that is taken is reported as
-    broken; the others load.
+    A module that fails to import, declares no pipeline, takes a name that is taken, or reads an inference log
+    that it does not fit is reported as broken; the others load.
     """
     pipelines: dict[str, Pipeline] = {}
+    modules: dict[str, str] = {}
     broken: list[Broken] = []
     for path in sorted(folder.glob("*.py")):
         if path.stem in NOT_PIPELINES:
@@ -69,12 +71,22 @@ def discover(folder: Path = FOLDER) -> Discovered:
                         found=repr(pipeline.name),
                         expected="a name of its own",
                     )
-                pipelines[pipeline.name] = pipeline
+                pipelines[pipeline.name], modules[pipeline.name] = pipeline, path.stem
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's module raises must not stop the others
-            broken.append(
-                Broken(name=path.stem, error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
-            )
-    return Discovered(pipelines=tuple(pipelines[name] for name in sorted(pipelines)), broken=tuple(broken))
+            broken.append(_broken(path.stem, error))
+    fitting = []
+    for name in sorted(pipelines):
+        try:
+            check_log(pipelines[name], pipelines)
+            fitting.append(pipelines[name])
+        except DeclarationError as error:
+            broken.append(_broken(modules[name], error))
+    return Discovered(pipelines=tuple(fitting), broken=tuple(broken))
+
+
+def _broken(module: str, error: BaseException) -> Broken:
+    """What to tell of a module that raised `error`, which is being handled."""
+    return Broken(name=module, error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
 
 
 def _kept_to_rules(declared: list[Pipeline], folder: Path) -> list[Pipeline]:

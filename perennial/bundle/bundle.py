@@ -38,6 +38,8 @@ class RequestColumn:
     nullable: bool = False
     unit: str | None = None
     meaning: str = ""
+    pii: bool = False
+    """Whether it is personal data, for whoever reads the inference log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,11 @@ class RequestSchema:
     """Key columns that the model does not need: kept in the log, so that labels meet predictions."""
     lookups: tuple[Lookup, ...] = ()
     """Aggregates: looked up where an instance does not carry them."""
+
+    @property
+    def fields(self) -> tuple[RequestColumn, ...]:
+        """All that an instance may carry."""
+        return (*self.columns, *self.optional, *(lookup.field for lookup in self.lookups))
 
     @cached_property
     def clock(self) -> Calendar:

@@ -15,6 +15,7 @@ from perennial.featurization.views import feature_views, stale_after, view_name
 
 if TYPE_CHECKING:
     from perennial.declaration import Pipeline
+    from perennial.schema import Column
 
 
 def describe_bundle(
@@ -43,9 +44,10 @@ def describe_features(pipeline: Pipeline) -> bytes:
 
 def describe_requests(pipeline: Pipeline) -> bytes:
     """`schema.json`: what a prediction request carries, and which clock its monitoring follows."""
+    declared = pipeline.schema.columns
     columns = [
-        {"name": name, "kind": c.kind, "nullable": c.nullable, "unit": c.unit, "meaning": c.meaning}
-        for name, c in ((name, pipeline.schema.columns.get(name)) for name in pipeline.request_columns)
+        {"name": name, "kind": c.kind, "nullable": c.nullable, "unit": c.unit, "meaning": c.meaning, **_personal(c)}
+        for name, c in ((name, declared.get(name)) for name in pipeline.request_columns)
         if c is not None
     ]
     optional = [name for name in pipeline.key if name not in pipeline.request_columns]
@@ -56,10 +58,14 @@ def describe_requests(pipeline: Pipeline) -> bytes:
             "every": pipeline.monitoring.every,
             "key": list(pipeline.key),
             "columns": columns,
-            "optional": [{"name": name, "kind": pipeline.schema.columns[name].kind} for name in optional],
+            "optional": [{"name": n, "kind": declared[n].kind, **_personal(declared[n])} for n in optional],
             **_lookups(pipeline),
         }
     )
+
+
+def _personal(column: Column) -> dict[str, bool]:
+    return {"pii": True} if column.pii else {}
 
 
 def _lookups(pipeline: Pipeline) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def _measured(entry: Entry, serving: Serving) -> dict[str, Any]:
     reads = found is not None and found.importance is not None
     other = " (another definition)" if found is not None and found.version != entry.version else ""
     values = (
-        f"{serving.model}{other}" if reads else None,
+        f"{serving.model}{other}" if reads else "not used" if found else None,
         f"{found.importance:.3g}" if found and reads else None,
         f"{found.microseconds:.2g}" if found else None,
     )
@@ -147,7 +147,7 @@ def _entry(pipeline: Pipeline, feature: Feature, rolling: Mapping[str, Aggregate
         window=aggregate.days if aggregate else None,
         default=aggregate.default if aggregate else None,
         personal=any(pipeline.schema.columns[name].pii for name in sources),
-        used_by=tuple(candidate.name for candidate in pipeline.candidates if _sees(candidate, feature.name)),
+        used_by=tuple(_told(candidate) for candidate in pipeline.candidates if _sees(candidate, feature.name)),
     )
 
 
@@ -185,6 +185,12 @@ def _sees(candidate: Candidate, feature: str) -> bool:
     """Whether `candidate` learns from `feature`: a median only from its own, others from all but what they ignore."""
     ignored = getattr(candidate, "ignore", None)
     return feature not in ignored if ignored is not None else feature in candidate.needs or not candidate.needs
+
+
+def _told(candidate: Candidate) -> str:
+    """A candidate by its name, with how many of the features that it sees it keeps, where it chooses."""
+    keep = getattr(candidate, "keep", None)
+    return candidate.name if keep is None else f"{candidate.name} (best {keep})"
 
 
 def _markdown(pipeline: Pipeline) -> str:

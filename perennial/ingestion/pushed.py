@@ -96,7 +96,9 @@ def intake_of(pipeline: Partitioned) -> Intake:
     names = {name: str(column.source or name) for name, column in columns.items()}
     needed = {*pipeline.key, pipeline.time.event_time}
     fields = {
-        name: RequestColumn(name=names[name], kind=c.kind, nullable=name not in needed, unit=c.unit, meaning=c.meaning)
+        name: RequestColumn(
+            name=names[name], kind=c.kind, nullable=name not in needed, unit=c.unit, meaning=c.meaning, pii=c.pii
+        )
         for name, c in columns.items()
     }
     late = [name for name, column in columns.items() if column.known == "with_label" and name not in needed]

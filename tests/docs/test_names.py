@@ -14,7 +14,8 @@ import typer
 from typer.core import TyperGroup
 
 from cli.main import app
-from perennial import Column, Csv, Files, JsonLines, Lookup, Parquet, Pushed, Sql, expect
+from perennial import Column, Csv, Files, InferenceLog, JsonLines, Lookup, Parquet, Pushed, Sql, expect
+from perennial.ingestion.answered import TOLD
 from perennial.promotion.gates import GATES
 from perennial.settings import CLONE, SETTINGS
 from serving.metrics import Metrics
@@ -76,9 +77,9 @@ def test_every_expectation_and_kind_of_source_has_its_line_with_every_option() -
     assert len(claims) > 10
     assert sorted(claims) == sorted(re.findall(r"^\| `expect\.(\w+)\(", page, re.MULTILINE))
     assert [one for one in options if one not in page] == []
-    assert [
-        kind.__name__ for kind in (Sql, Pushed, Lookup, Parquet, JsonLines) if f"{kind.__name__}(" not in page
-    ] == []
+    kinds = (Sql, Pushed, InferenceLog, Lookup, Parquet, JsonLines)
+    assert [kind.__name__ for kind in kinds if f"{kind.__name__}(" not in page] == []
+    assert [name for name in TOLD if f"`{name}`" not in page] == []
 
 
 @each_page

@@ -99,6 +99,12 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     ("none", {"candidates": []}, ["'candidates'", "at least one"]),
     ("twice", {"candidates": [Linear(), Linear()]}, ["'candidates'", "a name of its own"]),
     ("no baseline", {"candidates": [GradientBoosting()]}, ["'candidates'", "at least one baseline"]),
+    ("keep", {"candidates": [Linear(keep=0)]}, ["'candidates[linear].keep'", "found 0", "expected 1 to "]),
+    (
+        "too many",
+        {"candidates": [Linear(), GradientBoosting(keep=99)]},
+        ["'candidates[gradient_boosting].keep'", "found 99", "the features that it does not ignore"],
+    ),
     ("by", {"candidates": [Median(by="tip")]}, ["'candidates[median]'", "'tip'", "a feature"]),
     ("drift", {"retraining": replace(DECLARED.retraining, drift=KofN(k=3, n=2))}, ["'retraining.drift'", "1 <= k"]),
     ("no drift", {"retraining": replace(DECLARED.retraining, drift=KofN(k=0, n=0))}, ["'retraining.drift'", "1 <= k"]),

@@ -76,6 +76,21 @@ def test_of_two_pipelines_of_one_name_the_first_loads_and_the_second_is_told(tmp
         assert word in broken.error
 
 
+def test_a_reader_of_a_log_loads_beside_the_pipeline_that_answers_and_is_told_without_it(tmp_path: Path) -> None:
+    reader = "from tests.answers import reading_pipeline\npipeline = reading_pipeline()"
+
+    alone = declare(tmp_path, misses=reader, eta=renamed("eta"))
+    both = declare(tmp_path, rides="from tests.bundles import small_pipeline\npipeline = small_pipeline()")
+
+    (broken,) = alone.broken
+    assert (broken.name, [pipeline.name for pipeline in alone.pipelines]) == ("misses", ["eta"])
+    assert (
+        "field 'source' does not fit, found 'rides', expected a pipeline that loads (eta, rides_error)" in broken.error
+    )
+    assert "check_log" in broken.trace
+    assert (both.broken, [p.name for p in both.pipelines]) == ((), ["eta", "rides", "rides_error"])
+
+
 def test_an_unknown_name_is_answered_with_those_there_are() -> None:
     known = "delivery_eta, hotel_cancellation, taxi_eta"
     with pytest.raises(DeclarationError, match=rf"no such pipeline, found 'pizza', expected {known}\."):

@@ -145,7 +145,7 @@ def test_a_model_is_described_with_its_schema(local: Local) -> None:
     assert (described["name"], described["version"], described["as_of"]) == ("rides", "1", "2024-01-31")
     assert described["bundle"] == version.bundle_sha256
     assert described["schema"]["columns"][1] == {
-        "name": "distance", "kind": "float64", "nullable": False, "unit": "km", "meaning": "planned",
+        "name": "distance", "kind": "float64", "nullable": False, "unit": "km", "meaning": "planned", "pii": False,
     }  # fmt: skip
     assert local.request("GET", "/v1/models/walks").status_code == 404
 

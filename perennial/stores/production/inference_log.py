@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from perennial.bundle.bundle import RequestSchema
+from perennial.bundle.bundle import RequestColumn, RequestSchema
 from perennial.schema import POLARS_TYPES
 from perennial.settings import Home
 from perennial.stores.production.segments import Record, is_written, segments_in, whole_lines
@@ -171,12 +171,16 @@ def read_inference_log(
             .select(list(LAKE_SCHEMA))
             .sort("at", "id")
         )
-    fields = (*schema.columns, *schema.optional)
-    read_as = {f.name: pl.String() if f.kind == "datetime" else POLARS_TYPES[f.kind] for f in fields}
-    decoded = rows["instance"].str.json_decode(pl.Struct(read_as)).struct.unnest()
-    times = [pl.col(f.name).str.to_datetime(time_unit="us") for f in fields if f.kind == "datetime"]
-    named = decoded.with_columns(times).rename({name: f"instance.{name}" for name in read_as if name in LAKE_SCHEMA})
+    decoded = decode_instances(rows["instance"], (*schema.columns, *schema.optional))
+    named = decoded.rename({name: f"instance.{name}" for name in decoded.columns if name in LAKE_SCHEMA})
     return rows.drop("instance").hstack(named)
+
+
+def decode_instances(instances: pl.Series, fields: Sequence[RequestColumn]) -> pl.DataFrame:
+    """Logged instances as columns of their declared types; a field that one lacks is null."""
+    read_as = {f.name: pl.String() if f.kind == "datetime" else POLARS_TYPES[f.kind] for f in fields}
+    decoded = instances.str.json_decode(pl.Struct(read_as)).struct.unnest()
+    return decoded.with_columns(pl.col(f.name).str.to_datetime(time_unit="us") for f in fields if f.kind == "datetime")
 
 
 def table_exists(table: str, storage_options: Mapping[str, str] | None = None) -> bool:

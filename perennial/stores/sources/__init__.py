@@ -17,7 +17,8 @@ from perennial.declaration import Pipeline
 from perennial.errors import SourceError, SourceUnreachable
 from perennial.ingestion.landing import Arrival
 from perennial.ingestion.partitioned import Partitioned
-from perennial.sources import Files, Pushed, Source, Sql, env
+from perennial.settings import find_home
+from perennial.sources import Files, InferenceLog, Pushed, Source, Sql, env
 from perennial.stores.production.pushed import PushedEvents
 from perennial.stores.sources.addresses import OBJECTS, WEB, public_address, scheme_of
 from perennial.stores.sources.content import Content
@@ -31,9 +32,10 @@ LOOK_EVERY = {
     "here": timedelta(0),
     "database": timedelta(minutes=1),
     "objects": timedelta(minutes=1),
+    "log": timedelta(minutes=5),
     "web": timedelta(minutes=15),
 }
-"""The public web is asked least: a published month changes rarely."""
+"""The public web is asked least: a published month changes rarely. A look at a log reads every id and outcome."""
 
 
 class Reader(Protocol):
@@ -112,6 +114,8 @@ class Sources:
                 return LOOK_EVERY["web" if scheme in WEB else "objects" if scheme else "here"]
             case Sql():
                 return LOOK_EVERY["database"]
+            case InferenceLog():
+                return LOOK_EVERY["log"]
             case Pushed():
                 return LOOK_EVERY["here"]
 
@@ -125,6 +129,12 @@ class Sources:
                 return SqlReader(source=source, url=self._value(pipeline, source.url))
             case Pushed():
                 return PushedEvents(self.home / "pushed")
+            case InferenceLog() as source:
+                from perennial.stores.sources.answered import AnsweredReader
+
+                return AnsweredReader(
+                    source=source, home=find_home({**self.environment, "PERENNIAL_HOME": str(self.home)})
+                )
 
     def _files(self, pipeline: Partitioned, source: Files) -> FileReader:
         spool, root = self.home / "sources", self._value(pipeline, source.root)

@@ -6,7 +6,7 @@ A custom candidate is one small class: a name, `fit`, and a `Fitted` that predic
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from perennial.featurization.expressions import Feature
     from perennial.objective import Objective
 
+Misfit = tuple[str, object, str]
+"""Field of the declaration, what was found, what was expected."""
 OUTPUT = "prediction"
 """Name of the only output of every exported model: float32, shape (rows, 1)."""
 
@@ -51,6 +53,8 @@ class Fitted(ABC):
     """How many rounds (trees, epochs) were kept; a later fit without validation rows repeats them."""
     curve: LearningCurve | None = None
     parameters: Mapping[str, Any] = {}
+    used: Sequence[Feature] = ()
+    """The features that it reads."""
 
     @abstractmethod
     def predict(self, features: pl.DataFrame) -> np.ndarray[Any, Any]:
@@ -85,6 +89,10 @@ class Candidate(ABC):
         """Features that it cannot do without, checked when the pipeline loads."""
         return ()
 
+    def misfits(self, features: Sequence[Feature]) -> Iterator[Misfit]:  # noqa: ARG002 - of those that choose
+        """What of it cannot be meant for a pipeline of these features."""
+        yield from ()
+
     @abstractmethod
     def fit(
         self,
@@ -101,16 +109,3 @@ class Candidate(ABC):
         With `validation`, stop early on it and record how many rounds were kept. Without, fit
         exactly `rounds` rounds. Equal input gives an equal model. A NaN in training raises.
         """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Selective(Candidate):
-    """A candidate that learns from all features but those that it is told to leave out."""
-
-    ignore: tuple[str, ...] = ()
-    """Features that it leaves out."""
-
-    @property
-    def needs(self) -> Sequence[str]:
-        """The features it names, so that a misspelt one fails when the pipeline loads."""
-        return self.ignore

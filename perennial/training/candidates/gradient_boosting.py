@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import polars as pl
 
 from perennial.objective import Task
-from perennial.training.candidates.base import OUTPUT, Fitted, LearningCurve, Rows, Selective
+from perennial.training.candidates.base import OUTPUT, Fitted, LearningCurve, Rows
 from perennial.training.candidates.graph import OPSET, build_model, constant, node
 from perennial.training.candidates.preparation import (
     Lookup,
@@ -21,8 +21,8 @@ from perennial.training.candidates.preparation import (
     labels_of,
     names_of,
     number_matrix,
-    usable,
 )
+from perennial.training.candidates.selection import Selecting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +37,7 @@ LOSSES = {"mae": "absolute_error", "rmse": "squared_error", "log_loss": "log_los
 
 
 @dataclass(frozen=True, kw_only=True)
-class GradientBoosting(Selective):
+class GradientBoosting(Selecting):
     """scikit-learn's histogram-based boosting, its loss chosen by the objective's metric.
 
     A classification is learned by log loss, also where the Brier score judges it: both are lowest at
@@ -76,9 +76,9 @@ class GradientBoosting(Selective):
         """Grow trees until the validation rows are predicted no better, or exactly `rounds`."""
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-        used = usable(features, self.ignore, where=self.name)
         classifies = objective.task == "binary classification"
         label = (classes_of if classifies else labels_of)(train, where=self.name)
+        used = self.chosen(train, label, features, classifies=classifies)
         lookups = tuple(self._order(train.features, label, name) for name in names_of(used, "category"))
         inputs = Inputs(numbers=names_of(used, "number"), lookups=lookups)
         model = (HistGradientBoostingClassifier if classifies else HistGradientBoostingRegressor)(

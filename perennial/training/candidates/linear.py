@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import polars as pl
 
 from perennial.objective import Task
-from perennial.training.candidates.base import OUTPUT, Fitted, Rows, Selective
+from perennial.training.candidates.base import OUTPUT, Fitted, Rows
 from perennial.training.candidates.graph import build_model, constant, node
 from perennial.training.candidates.preparation import (
     Lookup,
@@ -21,8 +21,8 @@ from perennial.training.candidates.preparation import (
     labels_of,
     learn_scaling,
     names_of,
-    usable,
 )
+from perennial.training.candidates.selection import Selecting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Linear(Selective):
+class Linear(Selecting):
     """Ridge regression, or logistic regression for a classification: one coefficient a number and one a category.
 
     It minimises squared error, or log loss, whatever the metric: a baseline is meant to be plain.
@@ -62,9 +62,9 @@ class Linear(Selective):
         """Solve for the coefficients."""
         from scipy.sparse import csr_array, hstack
 
-        used = usable(features, self.ignore, where=self.name)
         classifies = objective.task == "binary classification"
         label = (classes_of if classifies else labels_of)(train, where=self.name)
+        used = self.chosen(train, label, features, classifies=classifies)
         scaling = learn_scaling(train.features, names_of(used, "number"))
         categories = {
             name: frequent(train.features.get_column(name), self.max_categories) for name in names_of(used, "category")

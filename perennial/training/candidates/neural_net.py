@@ -11,7 +11,7 @@ import polars as pl
 
 from perennial.errors import PerennialError
 from perennial.objective import Task
-from perennial.training.candidates.base import Fitted, LearningCurve, Rows, Selective
+from perennial.training.candidates.base import Fitted, LearningCurve, Rows
 from perennial.training.candidates.graph import build_model, constant, node
 from perennial.training.candidates.perceptron import (
     Answer,
@@ -33,8 +33,8 @@ from perennial.training.candidates.preparation import (
     labels_of,
     learn_scaling,
     names_of,
-    usable,
 )
+from perennial.training.candidates.selection import Selecting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NeuralNet(Selective):
+class NeuralNet(Selecting):
     """Scaled numbers and embedded categories through hidden layers of rectifiers.
 
     The loss follows the metric (L1 for mae, squared for rmse) on the standardised label; for a
@@ -87,9 +87,9 @@ class NeuralNet(Selective):
         """Learn for `rounds` epochs, or until the validation rows are predicted no better."""
         import torch
 
-        used = usable(features, self.ignore, where=self.name)
         classifies = objective.task == "binary classification"
         label = (classes_of if classifies else labels_of)(train, where=self.name)
+        used = self.chosen(train, label, features, classifies=classifies)
         inputs = Inputs(
             scaling=learn_scaling(train.features, names_of(used, "number")),
             categories={n: tuple(frequent(train.features[n], self.max_categories)) for n in names_of(used, "category")},

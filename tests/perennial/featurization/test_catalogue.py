@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from perennial import Column, Median, col
+from perennial import Column, Linear, Median, col
 from perennial.evaluation.importance import Worth
 from perennial.featurization.catalogue import Entry, Serving, catalogue_of, page_of, rows_of
 from perennial.policies import Rules
@@ -61,6 +61,7 @@ def test_a_feature_names_the_candidates_that_see_it() -> None:
 
     assert entry("zone", candidates=candidates).used_by == ("linear", "median")
     assert entry("load", candidates=candidates).used_by == ("linear",)
+    assert entry("load", candidates=[Linear(keep=1)]).used_by == ("linear (best 1)",)
 
 
 def test_a_serving_version_shows_what_it_reads_what_that_is_worth_and_a_definition_that_was_another() -> None:
@@ -77,7 +78,7 @@ def test_a_serving_version_shows_what_it_reads_what_that_is_worth_and_a_definiti
 
     assert (rows["zone"]["serves in"], rows["zone"]["importance [mae]"]) == ("version 3", "1.25")
     assert rows["load"]["serves in"] == "version 3 (another definition)"
-    assert (rows["line_min_load_2d"]["serves in"], rows["line_min_load_2d"]["cost [µs a row]"]) == (None, "0.1")
+    assert (rows["line_min_load_2d"]["serves in"], rows["line_min_load_2d"]["cost [µs a row]"]) == ("not used", "0.1")
     assert "serves in" not in next(rows_of(entries.values()))
 
 

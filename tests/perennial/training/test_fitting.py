@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from perennial import GradientBoosting, Linear, Median
 from perennial.bundle.onnx_model import answer_with_onnx
+from perennial.bundle.parity import compare
 from perennial.errors import PerennialError
 from perennial.featurization.expressions import featurize
 from perennial.ingestion.landing import Arrival, land
@@ -70,6 +71,26 @@ def test_nobody_sees_the_sealed_test(candidate: Median | Linear | GradientBoosti
 
     assert blind.metrics == trial.metrics
     assert unseen.to_onnx() == final.to_onnx()
+
+
+@pytest.mark.parametrize("candidate", [Linear(keep=5), GradientBoosting(keep=5)], ids=lambda candidate: candidate.name)
+def test_features_are_selected_on_the_rows_to_learn_from_and_judged_like_any(
+    candidate: Linear | GradientBoosting, raw: pl.DataFrame, training_set: pl.DataFrame
+) -> None:
+    learned = pl.col("split") == "train"
+    told = pl.when(learned).then("label").otherwise(pl.col("items") * 1_000.0)
+    spoiled = training_set.with_columns(label=told)  # elsewhere nothing but the number of items tells anything
+
+    trial, other = (fit_candidate(PIPELINE, candidate, rows) for rows in (training_set, spoiled))
+    final = fit_again(PIPELINE, candidate, training_set, rounds=trial.fitted.rounds)
+
+    names = [feature.name for feature in trial.fitted.used]
+    assert (len(names), [feature.name for feature in other.fitted.used]) == (5, names)
+    assert {"distance_km", "restaurant"} <= set(names)
+    assert trial.metrics["validation_mae"] < 6
+    golden = raw.head(200)
+    theirs = answer_with_onnx(final.to_onnx(), featurize(golden, PIPELINE.checked_features))
+    assert compare(answers(final, golden, PIPELINE), theirs).within
 
 
 def test_metrics_are_the_errors_on_the_splits_that_a_candidate_may_see(training_set: pl.DataFrame) -> None:

@@ -18,6 +18,9 @@ QUICK = [
     Linear(max_categories=3),
     GradientBoosting(max_iter=5, min_samples_leaf=1, max_categories=3, smoothing=1.0),
     NeuralNet(hidden=(4,), epochs=2, batch_size=16, max_categories=3),
+    Linear(name="linear_of_two", max_categories=3, keep=2),
+    GradientBoosting(name="boosting_of_one", max_iter=5, min_samples_leaf=1, max_categories=3, keep=1),
+    NeuralNet(name="net_of_two", hidden=(4,), epochs=2, batch_size=16, max_categories=3, keep=2),
 ]
 
 numbers = st.one_of(
