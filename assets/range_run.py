@@ -137,6 +137,8 @@ class RangeRun:
         self._evaluations = Evaluations(context, dg.AssetKey([pipeline.name, names[0]]), check)
         self.is_past = False
         """Whether the rows at hand are of an earlier revision, of which nothing is reported."""
+        specs = context.assets_def.check_specs
+        forget_planned(context, (spec.key for spec in specs if spec.partitions_def is None))
 
     def batches(self, rows: Mapping[str, int]) -> Iterator[list[str]]:
         """The keys of `rows` in batches; what the check found in one is reported behind it, all at once."""
@@ -224,8 +226,6 @@ class RangeRun:
         """End the step; raise PartitionBlocked when something is blocked and nobody downstream will say so."""
         self._report_check()
         self._report_lineage()
-        specs = self.context.assets_def.check_specs
-        forget_planned(self.context, (spec.key for spec in specs if spec.partitions_def is None))
         blocked = self._blocked_in_this_run() if self._is_last() else {}
         if blocked:
             listed = "; ".join(f"{key} ({reason})" for key, reason in sorted(blocked.items()))

@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     import polars as pl
 
-    from perennial.ingestion.proposal import Proposal
+    from perennial.ingestion.proposing.proposal import Proposal
     from perennial.sources import Csv
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="Parquet, CSV or JSON lines, also in a zip or gzip.")]
@@ -70,14 +70,14 @@ def infer(  # noqa: PLR0913, PLR0917 - a parameter an option
 
 def proposed(file: Path, name: str, told: Told) -> str:
     """The module that `file` suggests. Raises PerennialError for a file that is no table, and for unknown columns."""
-    from perennial.ingestion.proposed_module import module_text
+    from perennial.ingestion.proposing.module import module_text
 
     return module_text(_propose(file, told), name=name)
 
 
 def _propose(file: Path, told: Told) -> Proposal:
     from perennial.errors import PerennialError, SourceError
-    from perennial.ingestion.proposal import propose
+    from perennial.ingestion.proposing.proposal import propose
 
     frame, reading = _read(file, told)
     if not frame.height:

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 
+from perennial.errors import Misfit
 from perennial.schema import POLARS_TYPES
 from perennial.sources import Files, Sql
 
@@ -21,8 +22,6 @@ VERSIONED = ("partition", "known_from", "uri", "sha256", "fetched_at", "licence"
 
 Taken = Literal["string", "int32", "int64", "float32", "float64", "bool"]
 """Kinds of which joined columns are."""
-Misfit = tuple[str, object, str]
-"""Field of the declaration, what was found, what was expected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from perennial.errors import RuleBroken
+from perennial.errors import Misfit, RuleBroken
 from perennial.featurization.expressions import columns_of
 from perennial.policies import Rules
 from perennial.schema import source_columns
@@ -16,9 +16,6 @@ from perennial.schema import source_columns
 if TYPE_CHECKING:
     from perennial.declaration import Pipeline
     from perennial.sources import Source
-
-Misfit = tuple[str, str, str]
-"""Field of the declaration, what was found, what was expected."""
 
 
 def broken_rules(pipeline: Pipeline) -> Iterator[Misfit]:

@@ -28,6 +28,9 @@ from __future__ import annotations
 
 from typing import Self
 
+Misfit = tuple[str, object, str]
+"""Where in a declaration, what was found there, what was expected: what a DeclarationError will say."""
+
 
 class PerennialError(Exception):
     """What went wrong, where, what was found, what was expected, and what to do about it."""

@@ -44,7 +44,7 @@ UNNUMBERED = 0
 
 
 @dataclass(frozen=True, slots=True)
-class InferenceLog:
+class LogWriters:
     """The segments of every pipeline, under `root`."""
 
     root: Path
@@ -86,7 +86,7 @@ def serve(home: Home, *, host: str = "127.0.0.1", port: int = 8000) -> None:
     models = Models(metrics=metrics)
     operations = Operations(home.operations_url)
     secret = Secret(operations=operations)
-    inference_log = InferenceLog(home.inference)
+    inference_log = LogWriters(home.inference)
     lookups = Lookups(open_reader(home.online_store), metrics)
     batcher = Batcher(secret=secret, keep=inference_log.keep, metrics=metrics, lookups=lookups)
     events = EventIntake(root=home.pushed, now=_now)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, get_args
 
+from perennial.errors import Misfit
 from perennial.schema import Kind, Schema
 from perennial.validation.expectations import Expectation
 
@@ -27,9 +28,6 @@ KINDS: Mapping[str, tuple[Kind, ...]] = {
 """Kinds of columns that an expectation is about; those of any other expectation may be of any kind."""
 MEMBERS: Mapping[Kind, tuple[type, ...]] = {"string": (str,), "bool": (bool,), "int32": (int,), "int64": (int,)}
 """Python types that a set for a column of a kind may hold; a float's are numbers."""
-
-Misfit = tuple[str, object, str]
-"""Where, what was found, what was expected."""
 
 
 def misfits(expectations: Sequence[Expectation], schema: Schema) -> Iterator[Misfit]:

@@ -100,7 +100,7 @@ def test_each_step_shows_what_a_person_wants_to_see(first: House) -> None:
     assert shown["dossier"]["passed"] is True
     assert shown["release"]["version"] == 1
     everything = ", ".join(feature.name for feature in delivery_eta.checked_features)
-    assert shown["selected"]["learns from"].endswith(f" features: {everything}")
+    assert str(shown["selected"]["learns from"]).endswith(f" features: {everything}")
 
 
 def test_training_the_same_as_of_again_gives_the_same_bundle_and_the_same_version(

@@ -25,7 +25,7 @@ from serving.events import EventIntake
 from serving.lookup import Lookups
 from serving.metrics import Metrics
 from serving.models import Models
-from serving.server import InferenceLog
+from serving.server import LogWriters
 from tests.bundles import LOOKED_UP, looking_up_bundle, small_bundle
 
 NOW = datetime(2024, 4, 1, tzinfo=UTC)
@@ -66,7 +66,7 @@ class Local:
     models: Models
     metrics: Metrics
     server: Server
-    log: InferenceLog
+    log: LogWriters
     lookups: Lookups
     loop: asyncio.Runner = field(default_factory=asyncio.Runner)
 
@@ -112,7 +112,7 @@ def local(city: City) -> Iterator[Local]:
     """Return the app on that home, with nothing followed yet."""
     metrics = Metrics()
     models = Models(metrics=metrics)
-    log = InferenceLog(city.home.inference)
+    log = LogWriters(city.home.inference)
     batcher = Batcher(secret=city.operations.secret, keep=log.keep, metrics=metrics)
     events = EventIntake(root=city.home.pushed, now=lambda: NOW)
     parts = Parts(

@@ -81,6 +81,7 @@ def take(stream: Readable, *, spool: Path, name: str, uri: str = "", signature: 
             except OSError as error:
                 raise NoRoom(f"{error.strerror}: {spool}") from error
             size += len(block)
+        hashed.result()
     file.seek(0)
     sha256 = digest.hexdigest()
     return Content(name=name, file=file, size=size, sha256=sha256, uri=uri, signature=signature or sha256)

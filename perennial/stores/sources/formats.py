@@ -104,10 +104,11 @@ def _fits(nature: Nature, expected: str) -> bool:
 
 
 def _read_parquet(content: Content, *, where: str) -> Rows:
+    file = content.opened() if content.in_memory else content.reopened()  # what this machine refuses is no damage
     try:
         if content.in_memory:
-            return Rows(rows=pl.read_parquet(content.opened()))
-        with content.reopened() as file:
+            return Rows(rows=pl.read_parquet(file))
+        with file:
             lazy = pl.scan_parquet(file)
             lazy.collect_schema()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:

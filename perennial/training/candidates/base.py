@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from perennial.errors import Misfit
 from perennial.objective import Task
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from perennial.featurization.expressions import Feature
     from perennial.objective import Objective
 
-Misfit = tuple[str, object, str]
-"""Field of the declaration, what was found, what was expected."""
 OUTPUT = "prediction"
 """Name of the only output of every exported model: float32, shape (rows, 1)."""
 

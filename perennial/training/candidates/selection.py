@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from perennial.training.candidates.base import Candidate, Misfit, Rows
+from perennial.errors import Misfit
+from perennial.training.candidates.base import Candidate, Rows
 from perennial.training.candidates.preparation import codes, frequent, number_matrix, usable
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from perennial.ingestion.outcome import positive_text
-from perennial.ingestion.suspicion import is_protected, label_candidates, leaks, personal
-from perennial.ingestion.typed import Typed, quoted, type_columns
+from perennial.ingestion.proposing.outcome import positive_text
+from perennial.ingestion.proposing.suspicion import is_protected, label_candidates, leaks, personal
+from perennial.ingestion.proposing.typed import Typed, quoted, type_columns
 from perennial.sources import Csv
 
 FEW = 12
@@ -45,7 +45,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What a file suggests; `perennial.ingestion.proposed_module` writes it down as a declaration."""
+    """What a file suggests; `perennial.ingestion.proposing.module` writes it down as a declaration."""
 
     rows: int
     columns: tuple[Typed, ...]

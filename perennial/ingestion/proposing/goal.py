@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from perennial.ingestion.proposal import Proposal
+from perennial.ingestion.proposing.proposal import Proposal
 
 BETTER = 0.8
 """A model is hoped to have so much of the error of a rule of thumb."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from perennial.ingestion.typed import Typed
+from perennial.ingestion.proposing.typed import Typed
 
 
 def positive_text(columns: Mapping[str, Typed], spanned: Sequence[str], hidden: Mapping[str, str]) -> str | None:
@@ -23,7 +23,7 @@ def positive_text(columns: Mapping[str, Typed], spanned: Sequence[str], hidden: 
     (column,) = (columns[name] for name in spanned)
     if column.values.dtype.is_numeric() or column.kind == "bool":
         return None
-    texts = column.values.drop_nulls().value_counts(sort=True, name="rows").sort("rows", column.name)
+    texts = column.values.alias("text").drop_nulls().value_counts(name="rows").sort("rows", "text")
     if column.kind != "string" or texts.height != 2 or column.name in hidden:
         found = "personal data" if column.name in hidden else "a time" if column.kind == "datetime" else "text"
         told = f"{found} of {texts.height:,} values" if found == "text" else found
@@ -31,4 +31,4 @@ def positive_text(columns: Mapping[str, Typed], spanned: Sequence[str], hidden: 
             f"no label in column {column.name!r}, which holds {told}; a number, a truth value, one of two texts, "
             "or a span between two times can be predicted"
         )
-    return str(texts[column.name][0])
+    return str(texts["text"][0])

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from perennial.ingestion.goal import rough_goal
-from perennial.ingestion.proposal import ROW_NUMBER, Proposal
-from perennial.ingestion.typed import Typed, quoted
+from perennial.ingestion.proposing.goal import rough_goal
+from perennial.ingestion.proposing.proposal import ROW_NUMBER, Proposal
+from perennial.ingestion.proposing.typed import Typed, quoted
 from perennial.sources import Csv
 
 WIDTH = 118

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from perennial.ingestion.typed import Typed
+from perennial.ingestion.proposing.typed import Typed
 
 PERSONAL = re.compile(
     r"(^|_)(e?mail|phone|mobile|tel|(first|last|full|sur|user|customer)_?name|surname|street|address|zip|postal_?code|"

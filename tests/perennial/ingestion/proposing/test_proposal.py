@@ -19,8 +19,8 @@ from perennial import BinaryClassification
 from perennial.casting import cast_partition
 from perennial.declaration import Pipeline
 from perennial.errors import DeclarationError
-from perennial.ingestion.proposal import ROW_NUMBER, Proposal, _outward, propose
-from perennial.ingestion.proposed_module import QUESTION, module_text
+from perennial.ingestion.proposing.module import QUESTION, module_text
+from perennial.ingestion.proposing.proposal import ROW_NUMBER, Proposal, _outward, propose
 from perennial.settings import CLONE
 from perennial.sources import Csv, Files
 from perennial.stores.sources.content import take
