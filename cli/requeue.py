@@ -155,13 +155,13 @@ def _run(session: Session, pipeline: Pipeline, key: str, renewing: Renewing) -> 
 
 
 def _is_behind(standing: Standing, name: str, key: str) -> bool:
-    """Whether table `name` is to be made again; what is made from rows that the rules of now block would be blocked."""
-    from perennial.graph.lineage import with_ancestors
+    """Whether table `name` is to be made again; what is made of rows that the rules of now block would be blocked."""
+    from perennial.graph.lineage import STEPS
 
     if standing.problem_with(name, key) is None:
         return False
     record = standing.record("accepted", key)
-    blocked = record is not None and record.status == "blocked" and "accepted" in with_ancestors(name)
+    blocked = record is not None and record.status == "blocked" and STEPS[name].parent is not None
     return not (blocked and _judged_by_the_rules_of_now(standing, key))
 
 

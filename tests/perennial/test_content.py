@@ -57,7 +57,7 @@ def test_knows_a_slice_by_its_rows_alone() -> None:
 @pytest.mark.parametrize(
     ("values", "other", "dtype"),
     [
-        ([b"long enough to lie elsewhere", None, b"\x00", b""], b"as long and lying elsewhere too", pl.Binary),
+        ([b"long enough to lie elsewhere", None, b"\x00", b""], b"wide enough to lie elsewhere", pl.Binary),
         ([Decimal("1.50"), None, Decimal("-3.25"), Decimal(0)], Decimal("1.51"), pl.Decimal(38, 2)),
         (["b", "a", None, "b"], "a", pl.Categorical),
         (["b", "a", None, "b"], "a", pl.Enum(["a", "b"])),

@@ -129,7 +129,7 @@ def test_a_month_that_is_not_there(sources: Sources, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "found"),
-    [(b"", "0 bytes"), (b"<html>404</html>", "<html>404</html>"), (b"PAR1 cut", "PAR1 cut")],
+    [(b"", "0 bytes"), (b"<html>404</html>", "an HTML page"), (b"PAR1 cut", "b'PAR1'")],
 )
 def test_a_file_that_is_not_parquet_under_the_right_name(sources: Sources, content: bytes, found: str) -> None:
     sources.path(delivery_eta, "2024-01-05").write_bytes(content)
