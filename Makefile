@@ -45,8 +45,8 @@ up: $(STAMP)  ## web UI, daemon, MLflow UI and model server; Ctrl-C stops all
 test: $(STAMP)  ## every test but the slow ones
 	@$(BIN)/python -m pytest $(TWO_WORKERS) -m "not slow" $(ARGS)
 
-test-slow: $(STAMP)  ## the slow tests
-	@$(BIN)/python -m pytest $(TWO_WORKERS) -m slow $(ARGS)
+test-slow: $(STAMP)  ## the slow tests, and the property tests at length
+	@$(BIN)/python -m pytest $(TWO_WORKERS) -m "slow or hypothesis" --hypothesis-profile thorough $(ARGS)
 
 bench: $(STAMP)  ## the ratios of speed and memory; writes build/bench.jsonl
 	@mkdir -p build && $(BIN)/python -m benchmarks $(ARGS)

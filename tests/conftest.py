@@ -25,8 +25,10 @@ MEMORY, ROOM = Path("/dev/shm"), 2 * 2**30  # noqa: S108 - each test makes folde
 LONG = ("journeys", "docs", "browser", "assets", "cli", "sensors", "world")
 """Folders of `tests/` with long files, in the order in which they begin: at the end no worker waits for another."""
 
-hypothesis_settings.register_profile("perennial", deadline=None, derandomize=True, print_blob=True)
-hypothesis_settings.load_profile("perennial")
+quick = hypothesis_settings(deadline=None, derandomize=True, print_blob=True, max_examples=50)
+hypothesis_settings.register_profile("quick", quick)
+hypothesis_settings.register_profile("thorough", quick, max_examples=200)  # of `make test-slow`
+hypothesis_settings.load_profile("quick")
 
 
 @pytest.fixture
