@@ -1,7 +1,8 @@
 """Online: whether the online store holds the newest aggregates that the lake knows.
 
-What was brought online last is one record: of which partition, made from which aggregates. An online store that
-was emptied behind its back is told by the server, not here.
+What was brought online last is one record: of which partition, made from which aggregates. From before the first
+write until after the last it is blocked, so that a run that was killed between them counts as none. An online store
+that was emptied behind its back is told by the server, not here.
 """
 
 from __future__ import annotations
@@ -36,9 +37,12 @@ def newest_known(standing: Standing, at: datetime) -> tuple[str, PartitionRecord
 
 
 def brought_online(standing: Standing) -> tuple[str, str] | None:
-    """The partition that was brought online last, and the content hash of its aggregates then."""
-    record = standing.history(ONLINE).get(ONLINE, {}).get(1)
-    return (str(record.provenance["partition"]), record.inputs[AGGREGATES]) if record else None
+    """The partition that was brought online last, and the content hash of its aggregates then.
+
+    None also where a run ended while it wrote: nobody knows what of it is online.
+    """
+    record = _record(standing)
+    return (_partition(record), record.inputs[AGGREGATES]) if record and record.status == "ok" else None
 
 
 def problem_online(standing: Standing, at: datetime) -> tuple[str, str] | None:
@@ -48,17 +52,13 @@ def problem_online(standing: Standing, at: datetime) -> tuple[str, str] | None:
     """
     if not standing.pipeline.aggregates:
         return None
-    newest, brought = newest_known(standing, at), brought_online(standing)
+    newest, record = newest_known(standing, at), _record(standing)
     if newest is None:
-        return (brought[0], f"{ONLINE} is out of date: no {AGGREGATES} may be read") if brought else None
+        return (_partition(record), f"{ONLINE} is out of date: no {AGGREGATES} may be read") if record else None
     key, aggregates = newest
-    if brought is None:
+    if record is None:
         return key, f"{ONLINE} is missing: nothing was brought online"
-    if brought[0] != key:
-        return key, f"{ONLINE} is out of date: it holds {brought[0]}"
-    if brought[1] != aggregates.content_hash:
-        return key, f"{ONLINE} is out of date: {AGGREGATES} have changed"
-    problem = standing.problem_with(AGGREGATES, key)
+    problem = _difference(record, key, aggregates) or standing.problem_with(AGGREGATES, key)
     return (key, f"{ONLINE} is out of date: {problem}") if problem else None
 
 
@@ -82,6 +82,23 @@ def behind(standing: Standing, name: str, at: datetime) -> dict[str, str]:
         return outdated_in(standing, name)
     problem = problem_online(standing, at)
     return dict([problem]) if problem else {}
+
+
+def _record(standing: Standing) -> PartitionRecord | None:
+    return standing.history(ONLINE).get(ONLINE, {}).get(1)
+
+
+def _partition(record: PartitionRecord) -> str:
+    return str(record.provenance["partition"])
+
+
+def _difference(record: PartitionRecord, key: str, aggregates: PartitionRecord) -> str | None:
+    """Why what is online is not known to be the `aggregates` of `key`."""
+    if record.status != "ok":
+        return str(record.reason)
+    if _partition(record) != key:
+        return f"it holds {_partition(record)}"
+    return None if record.inputs[AGGREGATES] == aggregates.content_hash else f"{AGGREGATES} have changed"
 
 
 def _command(standing: Standing, key: str) -> str:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+UNFINISHED = "it was being written when its run ended"
+"""Why what is about to be written is blocked until it is: whoever dies meanwhile leaves just this."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionRecord:

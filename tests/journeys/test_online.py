@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import polars as pl
 import pytest
@@ -18,12 +20,18 @@ from cli.requeue import requeue_partition
 from cli.session import Session
 from cli.status import show_outdated
 from perennial import Rolling, expect
+from perennial.errors import PerennialError
 from perennial.featurization.views import feature_views
-from perennial.graph.online import AGGREGATES, ONLINE, behind
+from perennial.graph.lineage import Standing
+from perennial.graph.online import AGGREGATES, ONLINE, behind, newest_known
+from perennial.graph.records import UNFINISHED, PartitionRecord
 from perennial.stores.lake.aggregates import read_states
 from perennial.stores.lake.tables import Outcome
-from perennial.stores.online.feature_store import FeatureStore
+from perennial.stores.online import materialization
+from perennial.stores.online.feature_store import FeatureStore, Materialized
+from perennial.stores.online.materialization import materialize_newest
 from perennial.stores.online.state import OnlineState
+from perennial.stores.operations.manifests import Manifests
 from pipelines.delivery_eta import delivery_eta
 from pipelines.discovery import Discovered
 from tests.assets.house import House, copy_of, open_house, simulate_days
@@ -41,7 +49,8 @@ PIPELINE = replace(
     aggregates=[Rolling(by="restaurant", of="label", how="mean", days=2), Rolling(by="zone", how="count", days=1)],
     expectations=WIDE,
 )
-DIED = Outcome(blocked="it was being written when its run ended", revision=1)
+DIED = Outcome(blocked=UNFINISHED, revision=1)
+BUSY = "another process has been writing"
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +69,33 @@ def house(days: Path, tmp_path: Path) -> Iterator[House]:
         yield replace(copy, clock=FixedClock(AT))
 
 
+def store_of(house: House) -> FeatureStore:
+    return FeatureStore(root=house.home.feature_store, online_url=house.home.online_store)
+
+
+def bring(house: House, store: FeatureStore, at: datetime) -> dict[str, Materialized]:
+    return materialize_newest(house.tables, store, house.pipeline, clock=FixedClock(at))
+
+
+def beside(work: Callable[[], object]) -> str:
+    """Do `work` as another process would, and return what it is refused for."""
+    refused: list[str] = []
+
+    def attempt() -> None:
+        try:
+            work()
+        except PerennialError as error:
+            refused.append(str(error))
+
+    other = Thread(target=attempt)
+    other.start()
+    other.join()
+    return "".join(refused)
+
+
 def online(house: House) -> list[OnlineState]:
     """What the online store itself says that it holds of each view."""
-    store = FeatureStore(root=house.home.feature_store, online_url=house.home.online_store)
+    store = store_of(house)
     found = [store.state(view) for view in feature_views(house.pipeline)]
     return [state for state in found if state]
 
@@ -75,6 +108,10 @@ def entities_known(house: House, key: str) -> list[int]:
         last = rows.filter(pl.col("known_at") == pl.col("known_at").max())
         counts.append(last.filter(pl.any_horizontal(pl.col(list(view.features)).is_not_null())).height)
     return counts
+
+
+def aggregates(house: House) -> dict[str, str]:
+    return {key: record.content_hash for key, record in house.tables.records(house.pipeline, AGGREGATES).items()}
 
 
 def status(house: House) -> str:
@@ -167,3 +204,90 @@ def test_a_day_that_looks_back_on_what_must_land_again_is_named_for_a_backfill(h
     run_what_status_names(other)
 
     assert (ONLINE in status(other), check(other)) == (False, {})
+
+
+def test_another_machine_is_refused_while_one_brings_what_it_has_looked_up(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first looked before the newest day was known, and would write over it."""
+    monkeypatch.setattr("perennial.stores.operations.database.BUSY_SECONDS", 0.2)
+    here, there = store_of(house), replace(store_of(house), root=tmp_path / "of another machine")
+    materialize, refused = FeatureStore.materialize, list[str]()
+
+    def watched(store: FeatureStore, *args: Any, at: datetime) -> Materialized:
+        if store == here:
+            refused.append(beside(lambda: bring(house, there, AT)))
+        return materialize(store, *args, at=at)
+
+    monkeypatch.setattr(FeatureStore, "materialize", watched)
+    bring(house, here, PIPELINE.time.known_at(BEFORE))
+
+    assert [BUSY in said for said in refused] == [True, True]
+    assert {state.partition for state in online(house)} == {BEFORE}
+    assert f"it holds {BEFORE}" in status(house)
+    bring(house, there, AT)
+    assert {state.partition for state in online(house)} == {NEWEST}
+    assert (ONLINE in status(house), check(house)) == (False, {})
+
+
+def test_a_run_that_was_cut_short_before_its_record_claims_nothing_when_the_old_aggregates_come_back(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, stood = [state.content for state in online(house)], aggregates(house)
+    record = Manifests.record_partitions
+
+    def cut(store: Manifests, pipeline: str, table: str, records: Sequence[PartitionRecord], *, at: datetime) -> None:
+        if table == ONLINE and records[0].status == "ok":
+            raise ZeroDivisionError
+        record(store, pipeline, table, records, at=at)
+
+    house.rewrite(NEWEST, pl.col("distance_km") + 50, pl.col("delivered_at") + pl.duration(minutes=9))
+    with monkeypatch.context() as cutting:
+        cutting.setattr(Manifests, "record_partitions", cut)
+        assert not house.run(keys=NEWEST).success
+    strict = house.declared_as(expectations=STRICT)
+    strict.run("accepted", "quarantined", keys=(FIRST, NEWEST))
+    strict.run("partials", "aggregates", keys=(FIRST, NEWEST))
+    assert aggregates(strict) == stood
+    assert [state.content for state in online(strict)] != before
+    assert check(strict) == {NEWEST: f"{ONLINE} is out of date: {UNFINISHED}"}
+
+    run_what_status_names(strict)
+
+    assert [state.content for state in online(strict)] == before
+    assert (ONLINE in status(strict), check(strict)) == (False, {})
+
+
+def test_aggregates_that_are_blocked_once_they_are_looked_up_are_not_read_as_nulls(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = [state.content for state in online(house)]
+
+    def looked(standing: Standing, at: datetime) -> tuple[str, PartitionRecord] | None:
+        found = newest_known(standing, at)
+        house.tables.block(house.pipeline, AGGREGATES, NEWEST, DIED, at=AT)
+        return found
+
+    monkeypatch.setattr(materialization, "newest_known", looked)
+    bring(house, store_of(house), AT)
+
+    assert [state.content for state in online(house)] == before
+    assert f"it holds {NEWEST}" in status(house)
+
+
+def test_nobody_else_writes_aggregates_between_looking_them_up_and_reading_them(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perennial.stores.operations.database.BUSY_SECONDS", 0.2)
+    refused = list[str]()
+
+    def looked(standing: Standing, at: datetime) -> tuple[str, PartitionRecord] | None:
+        found = newest_known(standing, at)
+        refused.append(beside(lambda: house.tables.block(house.pipeline, AGGREGATES, NEWEST, DIED, at=AT)))
+        return found
+
+    monkeypatch.setattr(materialization, "newest_known", looked)
+    bring(house, store_of(house), AT)
+
+    assert [BUSY in said for said in refused] == [True]
+    assert (ONLINE in status(house), check(house)) == (False, {})

@@ -19,7 +19,7 @@ from perennial.consistency import LAKE_COLUMNS
 from perennial.content import content_hash
 from perennial.declaration import Pipeline
 from perennial.graph.lineage import STEPS, Standing, inputs_of
-from perennial.graph.records import PartitionRecord
+from perennial.graph.records import UNFINISHED, PartitionRecord
 from perennial.stores.lake.acknowledgements import acknowledged
 from perennial.stores.lake.lakehouse import Lakehouse, Partitions
 from perennial.stores.lake.slots import PART_ROWS, SlotWriter
@@ -209,7 +209,7 @@ class Tables:
             outcome = Outcome(
                 provenance=stood.provenance if stood else {},
                 known_at=stood.known_at if stood else None,
-                blocked="it was being written when its run ended",
+                blocked=UNFINISHED,
             )
             records.append(_record_of(key, number, outcome, content_hash="", rows=0, table_version=None))
         self.operations.record_partitions(pipeline.name, name, records, at=at)

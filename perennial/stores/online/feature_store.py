@@ -6,7 +6,6 @@ known. Only the newest known values are online; an entity that has none any more
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -107,22 +106,13 @@ class FeatureStore:
         with self._repository([view]) as repository:
             return _read_state(repository, view)
 
-    @contextmanager
-    def alone(self, pipeline: str) -> Iterator[None]:
-        """Let no other process of this machine bring features of `pipeline` online meanwhile."""
-        folder = self.root / pipeline
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".online.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
     def materialize(self, view: FeatureView, states: pl.DataFrame, newest: Moment, *, at: datetime) -> Materialized:
         """Bring the state `newest` online, which may be one without any entity.
 
         `states` holds its rows: entity, features, known_at; rows of other states are passed over. An entity that
         is online and not in it gets nulls. Running it again writes nothing. A state that was computed anew is
         written over the one that servers read meanwhile; what came from another declaration is removed before.
-        Which state is right to have online is for the caller to say, who keeps others out by `alone`.
+        Which state is right to have online is for the caller to say, who keeps others out meanwhile.
         """
         with self._repository([view]) as repository:
             online, listed = _read_state(repository, view), self._listed(view)

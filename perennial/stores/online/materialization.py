@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
+
 import polars as pl
 
 from perennial.declaration import Pipeline
+from perennial.featurization.states import state_schema
 from perennial.featurization.views import feature_views
 from perennial.graph.online import AGGREGATES, ONLINE, newest_known
-from perennial.graph.records import PartitionRecord
+from perennial.graph.records import UNFINISHED, PartitionRecord
 from perennial.stores.clock import Clock
-from perennial.stores.lake.aggregates import read_states
 from perennial.stores.lake.tables import Tables
 from perennial.stores.online.feature_store import FeatureStore, Materialized, Moment
 
@@ -19,29 +22,48 @@ def materialize_newest(
 ) -> dict[str, Materialized]:
     """Bring online what is newest of each feature view among what is known now; nothing before there is any.
 
-    Who comes last has looked last, so that what is online may also go back: where the newest aggregates may not
-    be read any more, to those before them. The manifest then says which were brought, so that anyone can tell
-    when the lake knows others.
+    Who comes last has looked last, on whichever machine, so that what is online may also go back: where the newest
+    aggregates may not be read any more, to those before them. The manifest then says which were brought, so that
+    anyone can tell when the lake knows others; from before the first write until then it says that they are being
+    written.
+
+    Raises PerennialError when another run has been at it for BUSY_SECONDS: this one has written nothing then, and
+    the status names what is out of date, and the command, until a later run has brought it.
     """
-    with feature_store.alone(pipeline.name):
+    with tables.operations.holding(pipeline.table(ONLINE)):
         at = clock.now()
-        known = newest_known(tables.standing(pipeline), at)
-        if known is None:
+        found = _newest(tables, pipeline, at)
+        if found is None:
             return {}
-        newest, aggregates = known
+        aggregates, rows = found
+        _record(tables, pipeline, _being_written(aggregates), at)
         done = {}
-        read = read_states(tables, pipeline, [newest])
         for view in feature_views(pipeline):
-            states = view.rows(read, pipeline)
-            moments = states.filter(pl.col("known_at") <= at).get_column("known_at").to_list()
-            moment = Moment(partition=newest, known_at=max([pipeline.time.known_at(newest), *moments]))
+            states = view.rows(rows, pipeline)
+            moment = _moment(pipeline, aggregates.partition, states, at)
             done[view.name] = feature_store.materialize(view, states, moment, at=at)
-        brought = _brought(aggregates, entities=sum(one.state.entities for one in done.values()))
-        tables.operations.record_partitions(pipeline.name, ONLINE, [brought], at=at)
+        _record(tables, pipeline, _brought(aggregates, sum(one.state.entities for one in done.values())), at)
     return done
 
 
-def _brought(aggregates: PartitionRecord, *, entities: int) -> PartitionRecord:
+def _newest(tables: Tables, pipeline: Pipeline, at: datetime) -> tuple[PartitionRecord, pl.DataFrame] | None:
+    """The record of the newest aggregates and their rows, which are those of that record."""
+    with tables.operations.holding(pipeline.table(AGGREGATES)):  # nobody writes others between the two
+        known = newest_known(tables.standing(pipeline), at)
+        if known is None:
+            return None
+        key, aggregates = known
+        rows = tables.read(pipeline, AGGREGATES, {key: aggregates.revision})
+    return aggregates, rows.select(state_schema(pipeline).names())
+
+
+def _moment(pipeline: Pipeline, newest: str, states: pl.DataFrame, at: datetime) -> Moment:
+    """The last of the `states` at the end of `newest` that was known `at`."""
+    moments = states.filter(pl.col("known_at") <= at).get_column("known_at").to_list()
+    return Moment(partition=newest, known_at=max([pipeline.time.known_at(newest), *moments]))
+
+
+def _brought(aggregates: PartitionRecord, entities: int) -> PartitionRecord:
     """The one record of what is online: it takes the place of the one before."""
     return PartitionRecord(
         partition=ONLINE,
@@ -52,3 +74,12 @@ def _brought(aggregates: PartitionRecord, *, entities: int) -> PartitionRecord:
         provenance={"partition": aggregates.partition},
         known_at=aggregates.known_at,
     )
+
+
+def _being_written(aggregates: PartitionRecord) -> PartitionRecord:
+    """The same while it is not true yet: a run that dies leaves no claim on what it wrote."""
+    return replace(_brought(aggregates, 0), content_hash="", inputs={}, status="blocked", reason=UNFINISHED)
+
+
+def _record(tables: Tables, pipeline: Pipeline, record: PartitionRecord, at: datetime) -> None:
+    tables.operations.record_partitions(pipeline.name, ONLINE, [record], at=at)

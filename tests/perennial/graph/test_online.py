@@ -9,8 +9,16 @@ import pytest
 
 from perennial import Rolling
 from perennial.graph.lineage import STEPS, History, Standing, digest
-from perennial.graph.online import AGGREGATES, ONLINE, newest_known, outdated_online, problem_online, renewed_assets
-from perennial.graph.records import PartitionRecord
+from perennial.graph.online import (
+    AGGREGATES,
+    ONLINE,
+    brought_online,
+    newest_known,
+    outdated_online,
+    problem_online,
+    renewed_assets,
+)
+from perennial.graph.records import UNFINISHED, PartitionRecord
 from pipelines.delivery_eta import delivery_eta
 
 ROLLING = replace(delivery_eta, aggregates=[Rolling(by="restaurant", how="count", days=2)])
@@ -24,7 +32,12 @@ def record(day: str, content: str, **changes: str) -> PartitionRecord:
 
 
 def standing(
-    *, online: tuple[str, str] | None, blocked: tuple[str, ...] = (), window: str | None = None, landed: bool = True
+    *,
+    online: tuple[str, str] | None,
+    blocked: tuple[str, ...] = (),
+    window: str | None = None,
+    landed: bool = True,
+    finished: bool = True,
 ) -> Standing:
     """Two days of aggregates, made from no partials or others, and the day and content that were brought online."""
     there = {"source": "", "declaration": ROLLING.part_hash(*STEPS["landed"].declared) if landed else "before"}
@@ -36,7 +49,9 @@ def standing(
     }
     if online:
         day, content = online
-        tables[ONLINE] = {ONLINE: {1: replace(record(ONLINE, content), provenance={"partition": day})}}
+        held = replace(record(ONLINE, content), provenance={"partition": day})
+        unfinished = replace(held, status="blocked", reason=UNFINISHED)
+        tables[ONLINE] = {ONLINE: {1: held if finished else unfinished}}
     found = Standing(pipeline=ROLLING, load=tables.__getitem__)
     declared = ROLLING.part_hash(*STEPS[AGGREGATES].declared)
     for day in DAYS:
@@ -60,6 +75,20 @@ def test_it_is_behind_where_the_newest_known_aggregates_are_not_what_was_brought
     online: tuple[str, str] | None, at: datetime, found: tuple[str, str] | None
 ) -> None:
     assert problem_online(standing(online=online), at) == found
+
+
+@pytest.mark.parametrize("content", [f"of {DAYS[1]}", "before", ""])
+def test_what_a_run_was_writing_when_it_ended_is_behind_whatever_its_record_names(content: str) -> None:
+    found = standing(online=(DAYS[1], content), finished=False)
+
+    assert brought_online(found) is None
+    assert problem_online(found, KNOWN) == (DAYS[1], f"online_features is out of date: {UNFINISHED}")
+
+
+def test_what_a_run_was_writing_when_it_ended_is_named_also_where_no_aggregates_may_be_read() -> None:
+    found = standing(online=(DAYS[1], ""), blocked=DAYS, finished=False)
+
+    assert problem_online(found, KNOWN) == (DAYS[1], "online_features is out of date: no aggregates may be read")
 
 
 def test_what_is_behind_names_the_command_and_what_is_not_nothing() -> None:
