@@ -54,33 +54,33 @@ def build_labels(pipeline: Pipeline) -> dg.AssetsDefinition:
         for accepted, keys in run.work(tables, "accepted"):
             now = clock.now()
             if is_large(accepted, keys):
-                labelled, waited = _in_parts(tables, pipeline, accepted[keys[0]], now=now)
+                late = _Lateness.of(pipeline, _in_parts(tables, pipeline, accepted[keys[0]], now=now), now=now)
+                labelled = _reported(tables, pipeline, accepted[keys[0]])  # only now: each of the two fills a gigabyte
             else:
                 rows = tables.read(pipeline, "accepted", revisions_of(accepted, keys), columns_read(pipeline))
 
                 labelled = label_rows(rows, pipeline)
-                waited = _waited(pipeline, rows, labelled, now=now)
+                late = _Lateness.of(pipeline, _waited(pipeline, rows, labelled, now=now), now=now)
 
                 outcomes = {key: derived(pipeline, "labels", accepted[key]) for key in keys}
                 tables.save(pipeline, "labels", labelled, outcomes, at=now)
 
             parts = labelled.partition_by("partition", as_dict=True) if len(keys) > 1 else {(keys[0],): labelled}
-            late = _Lateness.of(pipeline, waited, trusted(labelled, pipeline.label), now=now)
+            pictures = late.pictures(trusted(labelled, pipeline.label))
             for key in keys:
                 part = parts.get((key,), labelled.clear())
                 shown = _describe(part, accepted[key].rows, pipeline)
                 sure = trusted(part, pipeline.label)
-                maturity = late.describe(key, sure, accepted[key].rows, drawn=key in run.keys[-PICTURES:])
-                run.written(key, row_counts(part.height) | shown | maturity)
+                maturity = late.describe(key, sure, accepted[key].rows)
+                drawn = pictures if maturity and key in run.keys[-PICTURES:] else {}
+                run.written(key, row_counts(part.height) | shown | maturity | drawn)
         yield from run.finish()
 
     return labels
 
 
-def _in_parts(
-    tables: Tables, pipeline: Pipeline, accepted: PartitionRecord, *, now: datetime
-) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-    """Label a large partition part by part; what is reported of all its labels, and how long each row waited."""
+def _in_parts(tables: Tables, pipeline: Pipeline, accepted: PartitionRecord, *, now: datetime) -> pl.DataFrame | None:
+    """Label a large partition part by part; how long each of its rows waited."""
     key, waited = accepted.partition, list[pl.DataFrame]()
     of_one = pl.col("partition").cast(pl.Enum([key]))  # a byte a row, where the text has 16
     hashed = pl.struct(pipeline.key).hash(seed=7)
@@ -95,9 +95,14 @@ def _in_parts(
     Large(tables=tables, pipeline=pipeline).transform(
         "labels", accepted, outcome, label, at=now, columns=columns_read(pipeline)
     )
-    labelled = tables.read(pipeline, "labels", {key: accepted.revision}, REPORTED).with_columns(of_one)
     first = pl.col("key").is_first_distinct()  # as `delays` has it, beyond the part
-    return labelled, pl.concat(waited).filter(first).drop("key") if waited else None
+    return pl.concat(waited).filter(first).drop("key") if waited else None
+
+
+def _reported(tables: Tables, pipeline: Pipeline, accepted: PartitionRecord) -> pl.DataFrame:
+    """What is reported of all labels of a large partition."""
+    of_one = pl.col("partition").cast(pl.Enum([accepted.partition]))
+    return tables.read(pipeline, "labels", {accepted.partition: accepted.revision}, REPORTED).with_columns(of_one)
 
 
 def _waited(pipeline: Pipeline, rows: pl.DataFrame, labelled: pl.DataFrame, *, now: datetime) -> pl.DataFrame | None:
@@ -114,23 +119,18 @@ class _Lateness:
     pipeline: Pipeline
     states: Mapping[str, Completeness] = field(default_factory=dict)
     curve: DelayCurve | None = None
-    pictures: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls, pipeline: Pipeline, waited: pl.DataFrame | None, labelled: pl.DataFrame, *, now: datetime
-    ) -> "_Lateness":
+    def of(cls, pipeline: Pipeline, waited: pl.DataFrame | None, *, now: datetime) -> "_Lateness":
         if waited is None:
             return cls(pipeline=pipeline)
         curve = delay_curve(waited)
-        return cls(
-            pipeline=pipeline,
-            states=completeness(pipeline, waited, as_of=now, curve=curve),
-            curve=curve,
-            pictures=_pictures(pipeline, labelled, curve),
-        )
+        return cls(pipeline=pipeline, states=completeness(pipeline, waited, as_of=now, curve=curve), curve=curve)
 
-    def describe(self, key: str, part: pl.DataFrame, accepted: int, *, drawn: bool) -> dict[str, Any]:
+    def pictures(self, labelled: pl.DataFrame) -> dict[str, Any]:
+        return {} if self.curve is None else _pictures(self.pipeline, labelled, self.curve)
+
+    def describe(self, key: str, part: pl.DataFrame, accepted: int) -> dict[str, Any]:
         if self.curve is None or key not in self.states:
             return {}
         state = self.states[key]
@@ -145,7 +145,6 @@ class _Lateness:
             "known after": table(
                 {"days": days, "share": rounded(float((took < days).sum()) / max(accepted, 1))} for days in AGES
             ),
-            **(self.pictures if drawn else {}),
         }
 
 
