@@ -35,7 +35,7 @@ LOOK_EVERY = {
     "log": timedelta(minutes=5),
     "web": timedelta(minutes=15),
 }
-"""The public web is asked least: a published month changes rarely. A look at a log reads every id and outcome."""
+"""The public web is asked least: a published month changes rarely. A look at a log reads every id and time."""
 
 
 class Reader(Protocol):

@@ -238,6 +238,21 @@ def test_a_bundle_that_is_damaged_is_told(served: Served) -> None:
         served.rows("2024-03-01")
 
 
+def test_a_signature_differs_by_a_late_answer_an_outcome_and_one_corrected_in_the_same_instant(served: Served) -> None:
+    bundle, next_day = served.bundle(small_bundle()), EARLY + timedelta(days=1)
+    served.answer(a_record(1, EARLY, bundle), a_record(2, next_day, bundle))
+    seen = [served.signatures()]
+
+    served.answer(a_record(3, EARLY - timedelta(hours=1), bundle))
+    seen.append(served.signatures())
+    for label in (7.0, 8.0, 7.0):
+        served.report(1, label)
+        seen.append(served.signatures())
+
+    assert len({each["2024-03-01"] for each in seen}) == len(seen)
+    assert len({each["2024-03-02"] for each in seen}) == 1
+
+
 @settings(max_examples=15)
 @given(
     hours=st.lists(st.integers(0, 71), min_size=1, max_size=12),
