@@ -57,7 +57,7 @@ def backfill_range(
     from resources.stores import open_tables
 
     keys = keys_between(pipeline.time, first, last, where=pipeline.name)
-    sources, tables = Sources(home=session.home.root), open_tables(session.home)
+    sources, tables = Sources(home=session.home.root, state=session.home), open_tables(session.home)
     _simulate_if_empty(session, pipeline, last, sources, console)
 
     standing = tables.standing(pipeline)

@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -74,19 +75,28 @@ def discover(folder: Path = FOLDER) -> Discovered:
                 pipelines[pipeline.name], modules[pipeline.name] = pipeline, path.stem
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's module raises must not stop the others
             broken.append(_broken(path.stem, error))
-    fitting = []
+    while unfit := _unfit(pipelines):
+        for name, misfit in unfit.items():
+            broken.append(_broken(modules[name], misfit))
+            del pipelines[name]
+    return Discovered(pipelines=tuple(pipelines[name] for name in sorted(pipelines)), broken=tuple(broken))
+
+
+def _unfit(pipelines: Mapping[str, Pipeline]) -> dict[str, DeclarationError]:
+    """Of those that read the inference log of another: which do not fit what loads, and why."""
+    found = {}
     for name in sorted(pipelines):
         try:
             check_log(pipelines[name], pipelines)
-            fitting.append(pipelines[name])
         except DeclarationError as error:
-            broken.append(_broken(modules[name], error))
-    return Discovered(pipelines=tuple(fitting), broken=tuple(broken))
+            found[name] = error
+    return found
 
 
 def _broken(module: str, error: BaseException) -> Broken:
-    """What to tell of a module that raised `error`, which is being handled."""
-    return Broken(name=module, error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+    """What to tell of a module that raised `error`."""
+    trace = "".join(traceback.format_exception(error))
+    return Broken(name=module, error=f"{type(error).__name__}: {error}", trace=trace)
 
 
 def _kept_to_rules(declared: list[Pipeline], folder: Path) -> list[Pipeline]:

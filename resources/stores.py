@@ -52,7 +52,7 @@ STORES: Mapping[str, Callable[[Home], Any]] = {
     "home": lambda home: home,
     "operations": open_operations,
     "tables": open_tables,
-    "sources": lambda home: Sources(home=home.root),
+    "sources": lambda home: Sources(home=home.root, state=home),
     "feature_store": lambda home: FeatureStore(root=home.feature_store, online_url=home.online_store),
     "artifacts": lambda home: Artifacts(home.artifacts),
     "bundles": lambda home: BundleStore(home.bundles),

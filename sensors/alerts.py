@@ -38,20 +38,28 @@ def build_failed_runs(pipelines: Sequence[Pipeline]) -> dg.SensorDefinition:
         context: dg.RunFailureSensorContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]
     ) -> dg.SkipReason:
         run = context.instance.get_run_by_id(context.dagster_run.run_id) or context.dagster_run
-        errors = step_errors(context.get_step_failure_events())
         pipeline = _pipeline_of(run)
+        said = _tell(tables, run, pipeline, context, at=clock.now())
+        # Dagster never tells of this run again: what cannot be closed must not keep its own alert from being raised.
         _close(context.instance, tables, declared.get(pipeline), pipeline, at=clock.now())
-        if run.tags.get(WILL_RETRY) == "true":
-            return dg.SkipReason(f"run {run.run_id} is tried again")
-        if is_refused(errors):
-            return dg.SkipReason(f"run {run.run_id} was refused: {'; '.join(map(str, errors))}")
-
-        why = "; ".join(map(str, errors)) or context.failure_event.message or "it left no error"
-        message = f"run {run.run_id} failed: {why} (started for: {run.tags.get(REASON, 'no reason given')})"
-        tables.operations.raise_alert(pipeline, KIND, run.root_run_id or run.run_id, message, at=clock.now())
-        return dg.SkipReason(f"alert raised: {message}")
+        return dg.SkipReason(said)
 
     return failed_runs
+
+
+def _tell(
+    tables: Tables, run: dg.DagsterRun, pipeline: str, context: dg.RunFailureSensorContext, *, at: datetime
+) -> str:
+    """Raise the alert of the failed `run`, or say why it has none."""
+    errors = step_errors(context.get_step_failure_events())
+    if run.tags.get(WILL_RETRY) == "true":
+        return f"run {run.run_id} is tried again"
+    if is_refused(errors):
+        return f"run {run.run_id} was refused: {'; '.join(map(str, errors))}"
+    why = "; ".join(map(str, errors)) or context.failure_event.message or "it left no error"
+    message = f"run {run.run_id} failed: {why} (started for: {run.tags.get(REASON, 'no reason given')})"
+    tables.operations.raise_alert(pipeline, KIND, run.root_run_id or run.run_id, message, at=at)
+    return f"alert raised: {message}"
 
 
 def build_mended_runs(pipelines: Sequence[Pipeline]) -> dg.SensorDefinition:
@@ -122,12 +130,21 @@ def _stands(instance: dg.DagsterInstance, standing: Standing, failed_id: str) ->
     wanted = {key.path[-1] for key in failed.dagster_run.asset_selection or ()}
     if not wanted <= set(data_assets(standing.pipeline)):
         return False
+    steps, (first, last) = wanted & set(STEPS), _span(failed.dagster_run)
+    # Its log is long, and read again for each run that ends: first ask the manifest whether any of it may be mended.
+    if not any(_is_ok(standing, key, steps) for key in standing.history("landed") if first <= key <= last):
+        return False
     blocked, began = blocked_in(instance, failed_id), failed.create_timestamp.astimezone(UTC)
     return bool(blocked) and all(
-        _was_read(standing, key, names, since=began)
-        and not any(standing.problem_with(name, key) for name in wanted & set(STEPS))
+        _was_read(standing, key, names, since=began) and not any(standing.problem_with(name, key) for name in steps)
         for key, names in blocked.items()
     )
+
+
+def _is_ok(standing: Standing, key: str, names: Iterable[str]) -> bool:
+    """Whether the manifest has no block of partition `key` in tables `names`, up to date or not."""
+    records = [standing.record(name, key) for name in names]
+    return all(record is not None and record.status == "ok" for record in records)
 
 
 def _was_read(standing: Standing, key: str, blocked: Iterable[str], *, since: datetime) -> bool:

@@ -1,6 +1,7 @@
 """Arrivals: a new or changed partition of the source is landed, and all that is made from it."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -36,13 +37,17 @@ def build_arrivals(pipeline: Pipeline) -> dg.SensorDefinition:
         tables: dg.ResourceParam[Tables],
         clock: dg.ResourceParam[Clock],
     ) -> dg.SensorResult | dg.SkipReason:
-        now, records = clock.now(), tables.records(pipeline, "landed")
-        provenance = {key: record.provenance for key, record in records.items()}
-        awaited = {key: awaits for key, origin in provenance.items() if (awaits := origin.get("awaits"))}
+        now = clock.now()
         try:
+            every = sources.look_every(pipeline, lookups=False)
+            if not is_due(context.cursor, now, every):
+                return _too_soon(context.cursor, every)
+            records = tables.records(pipeline, "landed")
+            provenance = {key: record.provenance for key, record in records.items()}
+            awaited = {key: awaits for key, origin in provenance.items() if (awaits := origin.get("awaits"))}
             every = sources.look_every(pipeline, lookups=bool(awaited))
             if not is_due(context.cursor, now, every):
-                return dg.SkipReason(f"last looked at {context.cursor}; this source is looked at every {every}")
+                return _too_soon(context.cursor, every)
             context.update_cursor(now.isoformat())
             there = sources.signatures(pipeline, pipeline.time.complete_keys(now))
         except SourceError as error:
@@ -59,6 +64,10 @@ def build_arrivals(pipeline: Pipeline) -> dg.SensorDefinition:
         return _ask(context.instance, pipeline, arrived, records)
 
     return arrivals
+
+
+def _too_soon(looked_at: str | None, every: timedelta) -> dg.SkipReason:
+    return dg.SkipReason(f"last looked at {looked_at}; this source is looked at every {every}")
 
 
 def _mended(awaited: Mapping[str, Mapping[str, str]], there: Mapping[str, str]) -> set[str]:

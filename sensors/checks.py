@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
-from dagster._core.event_api import PartitionKeyFilter
+import sqlalchemy as sa
 
 from perennial.settings import Home
 from perennial.stores.clock import Clock
@@ -131,16 +131,22 @@ def _ended(instance: dg.DagsterInstance, run_ids: Iterable[str]) -> dict[str, bo
 
 
 def _stands(instance: dg.DagsterInstance, one: Stored) -> bool:
-    """Whether nothing later has been found by the same check for the same partition."""
-    from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+    """Whether nothing later has been found by the same check for the same partition.
 
-    newest = instance.event_log_storage.get_asset_check_execution_history(
-        dg.AssetCheckKey(one.evaluation.asset_key, one.evaluation.check_name),
-        limit=1,
-        status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
-        partition_filter=PartitionKeyFilter(key=one.evaluation.partition),
+    Dagster's rows of executions are in the order in which these were planned: one that is found late counts late.
+    """
+    from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+
+    rows, found = AssetCheckExecutionsTable.c, one.evaluation
+    newest = sa.select(sa.func.max(rows.evaluation_event_storage_id)).where(
+        rows.asset_key == found.asset_key.to_string(),
+        rows.check_name == found.check_name,
+        rows.partition.is_(None) if found.partition is None else rows.partition == found.partition,
+        rows.execution_status.in_([status.value for status in COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES]),
     )
-    return not newest or newest[0].run_id == one.run_id
+    with instance.event_log_storage.index_connection() as connection:  # type: ignore[attr-defined]
+        return (connection.execute(newest).scalar() or 0) <= one.id
 
 
 def _close(tables: Tables, passed: Sequence[Stored], clock: Clock) -> list[str]:

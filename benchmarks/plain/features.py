@@ -38,7 +38,7 @@ def main(name: str, first: str, last: str) -> None:
 
 def compute(pipeline: Pipeline, home: Home, keys: Sequence[str]) -> dict[str, pl.DataFrame]:
     """Write the tables and return their rows."""
-    sources, lakehouse = Sources(home=home.root), Lakehouse(root=home.lake)
+    sources, lakehouse = Sources(home=home.root, state=home), Lakehouse(root=home.lake)
     lookups, now = Lookups(lakehouse=lakehouse, sources=sources), datetime.now(UTC)
     lookups.refresh(pipeline, at=now)
     read = (lookups.join(pipeline, sources.read(pipeline, key, fetched_at=now)) for key in keys)

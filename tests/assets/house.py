@@ -66,7 +66,7 @@ class House:
 
     @property
     def sources(self) -> Sources:
-        return Sources(home=self.home.root, environment=self.environment or {})
+        return Sources(home=self.home.root, environment=self.environment or {}, state=self.home)
 
     def declared_as(self, **changes: Any) -> House:
         """The same home under a changed declaration."""

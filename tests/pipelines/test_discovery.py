@@ -91,6 +91,20 @@ def test_a_reader_of_a_log_loads_beside_the_pipeline_that_answers_and_is_told_wi
     assert (both.broken, [p.name for p in both.pipelines]) == ((), ["eta", "rides", "rides_error"])
 
 
+def test_a_reader_of_the_log_of_one_that_does_not_load_does_not_load_either(tmp_path: Path) -> None:
+    reader = "from tests.answers import reading_pipeline\n"
+    of_reader = (
+        "from dataclasses import replace\nfrom perennial import InferenceLog\n"
+        "pipeline = replace(reading_pipeline(), name='a_first', source=InferenceLog('rides_error'))"
+    )
+
+    found = declare(tmp_path, a=reader + of_reader, b=reader + "pipeline = reading_pipeline()", eta=renamed("eta"))
+
+    assert [pipeline.name for pipeline in found.pipelines] == ["eta"]
+    assert [broken.name for broken in found.broken] == ["b", "a"]
+    assert "found 'rides_error', expected a pipeline that loads (a_first, eta)" in found.broken[1].error
+
+
 def test_an_unknown_name_is_answered_with_those_there_are() -> None:
     known = "delivery_eta, hotel_cancellation, taxi_eta"
     with pytest.raises(DeclarationError, match=rf"no such pipeline, found 'pizza', expected {known}\."):

@@ -1,11 +1,13 @@
 """Alerts: a failed run is told once; a refusal is a decision, and a run that is tried again is not over."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 
 from assets.partitioning import partitions_of
 from perennial.errors import PartitionBlocked
@@ -212,6 +214,31 @@ def test_it_ends_too_with_a_run_that_mends_it_and_fails_for_something_else(world
 
     assert run.run_id != other.run_id
     assert [alert.key for alert in world.operations.open_alerts("eta")] == [other.run_id]
+
+
+def test_what_cannot_be_closed_keeps_no_alert_from_being_raised(world: World) -> None:
+    blocked, broken = block_a_day(world), fail(world, "landed")
+    with world.operations.writing("test") as transaction:
+        transaction.execute(sa.text("DROP TABLE partitions"))
+
+    with pytest.raises(sa.exc.OperationalError, match="no such table: partitions"):
+        tell(world, broken)
+
+    assert [alert.key for alert in world.operations.open_alerts("eta")] == [blocked.run_id, broken.run_id]
+
+
+@pytest.mark.parametrize("mended", [False, True])
+def test_a_log_is_read_only_while_the_manifest_holds_something_of_its_run_that_may_be_mended(
+    world: World, mended: bool
+) -> None:
+    run, broken = block_a_day(world), fail(world, "landed")
+    world.fill("2024-01-01", "2024-01-02", blocked=() if mended else ("2024-01-01", "2024-01-02"))
+    world.fill("2024-01-04")
+    log = world.home.dagster / "history" / "runs" / f"{run.run_id}.db"
+    log.write_bytes(b"no database " * 1000)
+
+    with pytest.raises(sa.exc.DatabaseError) if mended else nullcontext():
+        tell(world, broken)
 
 
 @pytest.mark.parametrize(("read", "mended"), [(timedelta(days=-1), False), (timedelta(days=10_000), True)])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import dagster as dg
+import sqlalchemy as sa
 
 from perennial.beside import Lookup, Timeline
 from perennial.graph.records import PartitionRecord
@@ -114,6 +115,16 @@ def test_a_lookup_on_another_machine_is_asked_less_often_and_slows_the_rows_only
 
     assert none_waits.skip_message == "none of 1 files is new or changed"
     assert "is looked at every 0:15:00" in str(one_waits.skip_message)
+
+
+def test_what_has_landed_is_not_read_before_the_source_is_to_be_looked_at(world: World) -> None:
+    away = Files("{root}/{partition:%Y-%m-%d}.parquet", root="https://example.invalid/rides")
+    with world.operations.writing("test") as transaction:
+        transaction.execute(sa.text("DROP TABLE partitions"))
+
+    tick = world.tick(build_arrivals(replace(world.pipeline, source=away)), NOW.isoformat())
+
+    assert tick.skip_message == f"last looked at {NOW.isoformat()}; this source is looked at every 0:15:00"
 
 
 def test_a_lookup_that_has_no_place_yet_holds_up_no_rows(world: World) -> None:

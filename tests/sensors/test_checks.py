@@ -3,9 +3,11 @@
 import json
 from collections.abc import Mapping
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 
 from resources.runs import run_assets
 from sensors.checks import build_failed_checks
@@ -146,6 +148,40 @@ def test_what_failed_since_is_not_closed_by_what_passed_before_it_however_late_o
     tick(world, cursor)
 
     assert alerts(world) == [("failed_check", "eta/accepted holds 2024-01-01")]
+
+
+def test_of_two_runs_the_later_finding_counts_and_not_that_of_the_run_that_was_planned_later(world: World) -> None:
+    early, late = (
+        world.instance.add_run(
+            dg.DagsterRun(job_name="judging", run_id=str(uuid4()), status=dg.DagsterRunStatus.STARTED)
+        )
+        for _ in range(2)
+    )
+    for run in (early, late):
+        planned = AssetCheckEvaluationPlanned(asset_key=dg.AssetKey(["eta", "accepted"]), check_name="holds")
+        log(world, run, dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED, planned)
+    log(world, late, dg.DagsterEventType.ASSET_CHECK_EVALUATION, judged(passed=False))
+    _, cursor = tick(world, None)
+    log(world, early, dg.DagsterEventType.ASSET_CHECK_EVALUATION, judged(passed=True))
+    _, cursor = tick(world, cursor)
+    waiting = json.loads(cursor)["waiting"]
+
+    log(world, late, dg.DagsterEventType.RUN_SUCCESS)
+    tick(world, cursor)
+
+    assert len(waiting) == 1
+    assert alerts(world) == []
+
+
+def judged(*, passed: bool) -> dg.AssetCheckEvaluation:
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(["eta", "accepted"]), check_name="holds", passed=passed, metadata={}
+    )
+
+
+def log(world: World, run: dg.DagsterRun, kind: dg.DagsterEventType, said: Any = None) -> None:
+    event = dg.DagsterEvent(event_type_value=kind.value, job_name=run.job_name, event_specific_data=said)
+    world.instance.report_dagster_event(event, run_id=run.run_id)
 
 
 @pytest.mark.parametrize("cursor", [None, '{"after": 0, "waiting": []}'])

@@ -93,6 +93,20 @@ class Feedback(Database):
         ordered = [row[1:] for row in sorted(rows, key=lambda row: int(str(row[0])))]
         return pl.DataFrame(ordered, schema=COLUMNS, orient="row")
 
+    def feedback_numbers(self, pipeline: str, partitions: Sequence[str]) -> pl.DataFrame:
+        """Of each prediction of `partitions` with an outcome, the `number` of its newest: a later one has a higher."""
+        table = tables.feedback
+        rows: list[tuple[object, ...]] = []
+        with self.reading() as transaction:
+            for some in _batches(sorted(set(partitions))):
+                query = (
+                    sa.select(table.c.prediction_id, sa.func.max(table.c.id))
+                    .where(table.c.pipeline == pipeline, table.c.partition.in_(some))
+                    .group_by(table.c.prediction_id)
+                )
+                rows += [tuple(row) for row in transaction.execute(query)]
+        return pl.DataFrame(rows, schema={"prediction_id": pl.String(), "number": pl.Int64()}, orient="row")
+
     def feedback_since(self, pipeline: str, cursor: int) -> tuple[int, list[str]]:
         """The partitions with outcomes after `cursor`, and the cursor to ask with next; the first is 0."""
         table = tables.feedback

@@ -17,7 +17,7 @@ from perennial.declaration import Pipeline
 from perennial.errors import SourceError, SourceUnreachable
 from perennial.ingestion.landing import Arrival
 from perennial.ingestion.partitioned import Partitioned
-from perennial.settings import find_home
+from perennial.settings import Home
 from perennial.sources import Files, InferenceLog, Pushed, Source, Sql, env
 from perennial.stores.production.pushed import PushedEvents
 from perennial.stores.sources.addresses import OBJECTS, WEB, public_address, scheme_of
@@ -35,7 +35,7 @@ LOOK_EVERY = {
     "log": timedelta(minutes=5),
     "web": timedelta(minutes=15),
 }
-"""The public web is asked least: a published month changes rarely. A look at a log reads every id and outcome."""
+"""The public web is asked least: a published month changes rarely. A look at a log reads every id and time."""
 
 
 class Reader(Protocol):
@@ -54,6 +54,8 @@ class Sources:
 
     home: Path
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    state: Home | None = None
+    """Where the lake, the bundles and the outcomes lie; an inference log is read with no other."""
 
     def read(self, pipeline: Partitioned, partition: str, *, fetched_at: datetime) -> Arrival:
         """The partition as its source holds it now. Raises SourceError when there is none that can be read."""
@@ -132,9 +134,14 @@ class Sources:
             case InferenceLog() as source:
                 from perennial.stores.sources.answered import AnsweredReader
 
-                return AnsweredReader(
-                    source=source, home=find_home({**self.environment, "PERENNIAL_HOME": str(self.home)})
-                )
+                if self.state is None:
+                    raise SourceError(
+                        "an inference log is read in no home",
+                        where=pipeline.name,
+                        expected="the home whose lake holds it",
+                        hint="Sources(home=home.root, state=home)",
+                    )
+                return AnsweredReader(source=source, home=self.state)
 
     def _files(self, pipeline: Partitioned, source: Files) -> FileReader:
         spool, root = self.home / "sources", self._value(pipeline, source.root)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -22,6 +23,9 @@ from perennial.stores.lake.lakehouse import Lakehouse
 from perennial.stores.models.bundles import BundleStore
 from perennial.stores.production.inference_log import TABLE, decode_instances, table_exists
 from perennial.time import Window
+
+if TYPE_CHECKING:
+    from perennial.stores.operations import Operations
 
 KEY = "key"
 LOGGED = {
@@ -47,8 +51,9 @@ class AnsweredReader:
         Raises SourceError, and then nothing has been read.
         """
         where = f"{pipeline.name} {partition}"
+        signature = self._signatures(pipeline, [partition], where=where).get(partition)  # first: the rows may be newer
         log = self._log(pipeline.time.window(partition), where=where).collect().sort(ASKED_AT, "prediction_id")
-        if log.is_empty():
+        if signature is None or log.is_empty():
             raise SourceError(
                 "the log has no answers of the partition",
                 where=where,
@@ -56,7 +61,6 @@ class AnsweredReader:
                 expected=f"predictions of {self.source.of} that were asked for in it",
             )
         told = self._with_outcomes(log)
-        signature = _signature(told)
         try:
             rows = self._rows(told, pipeline, where=where)
         except SourceError as error:
@@ -75,15 +79,26 @@ class AnsweredReader:
 
     def signatures(self, pipeline: Partitioned, partitions: list[str]) -> dict[str, str]:
         """What changes with every answer and every outcome, of each of `partitions` in which anything was asked."""
-        if not partitions:
-            return {}
+        return self._signatures(pipeline, partitions, where=pipeline.name) if partitions else {}
+
+    def _signatures(self, pipeline: Partitioned, partitions: list[str], *, where: str) -> dict[str, str]:
+        """How many answers, the last, and the last outcome: answers and outcomes are only ever added.
+
+        Of the log it reads ids and times, in batches, and holds but the ids of what has an outcome.
+        """
         calendar = pipeline.time
         span = Window(start=calendar.window(min(partitions)).start, end=calendar.window(max(partitions)).end)
         key = pl.col(ASKED_AT).dt.convert_time_zone(str(calendar.zone)).dt.strftime(calendar.key_format)
-        asked = self._log(span, where=pipeline.name).drop("instance").with_columns(key.alias(KEY)).collect()
-        asked = asked.filter(pl.col(KEY).is_in(partitions)).sort(ASKED_AT, "prediction_id")
-        parts = self._with_outcomes(asked).partition_by(KEY, as_dict=True, maintain_order=True)
-        return {str(key): _signature(part) for (key,), part in parts.items()}
+        log = self._log(span, where=where)
+        asked = log.group_by(key.alias(KEY), "partition").agg(count=pl.len(), last=pl.col(ASKED_AT).max())
+        answers = asked.collect(engine="streaming").filter(pl.col(KEY).is_in(partitions))
+        numbers = self._operations(lambda known: known.feedback_numbers(self.source.of, _partitions(answers)))
+        told = log.select(ASKED_AT, "prediction_id").join(numbers.lazy(), on="prediction_id")
+        outcomes = told.group_by(key.alias(KEY)).agg(outcome=pl.col("number").max()).collect(engine="streaming")
+        found = (
+            answers.group_by(KEY).agg(pl.col("count").sum(), pl.col("last").max()).join(outcomes, on=KEY, how="left")
+        )
+        return {str(row[KEY]): content_hash(pl.DataFrame([row]))[:32] for row in found.iter_rows(named=True)}
 
     @property
     def _table(self) -> str:
@@ -108,11 +123,7 @@ class AnsweredReader:
 
     def _with_outcomes(self, log: pl.DataFrame) -> pl.DataFrame:
         """`log` with the newest outcome that was reported for each prediction."""
-        from perennial.stores.operations import Operations
-
-        partitions = log.get_column("partition").unique().to_list()
-        with closing(Operations(self.home.operations_url)) as operations:
-            said = operations.feedback(self.source.of, partitions)
+        said = self._operations(lambda known: known.feedback(self.source.of, _partitions(log)))
         outcomes = said.select(
             "prediction_id",
             outcome="label",
@@ -121,6 +132,13 @@ class AnsweredReader:
             outcome_confidence="confidence",
         )
         return log.join(outcomes, on="prediction_id", how="left", maintain_order="left")
+
+    def _operations(self, ask: Callable[[Operations], pl.DataFrame]) -> pl.DataFrame:
+        """What the operations database answers."""
+        from perennial.stores.operations import Operations
+
+        with closing(Operations(self.home.operations_url)) as operations:
+            return ask(operations)
 
     def _rows(self, told: pl.DataFrame, pipeline: Partitioned, *, where: str) -> pl.DataFrame:
         """The rows as a source gives them, in order: what each version was asked by the schema of its bundle."""
@@ -171,6 +189,6 @@ def _check_personal(schema: RequestSchema, pipeline: Partitioned, *, where: str)
         raise SourceError(f"column {name!r} is declared as no personal data", where=where, expected=PERSONAL)
 
 
-def _signature(told: pl.DataFrame) -> str:
-    """Equal for the same answers with the same outcomes."""
-    return content_hash(told.select("prediction_id", *(name for name in TOLD if name.startswith("outcome"))))[:32]
+def _partitions(log: pl.DataFrame) -> list[str]:
+    """The monitoring partitions in `log`."""
+    return log.get_column("partition").unique().to_list()

@@ -38,6 +38,19 @@ def test_the_newest_outcome_of_a_prediction_counts_and_all_are_kept(operations: 
         assert transaction.exec_driver_sql("SELECT count(*) FROM feedback").scalar() == 4
 
 
+def test_a_later_outcome_has_a_higher_number_and_that_of_another_partition_is_not_told(
+    operations: Operations, at: datetime
+) -> None:
+    operations.add_feedback("eta", [outcome(1, 5.0), outcome(4, 6.0), outcome(2, 7.0)], at=at)
+    before = dict(operations.feedback_numbers("eta", ["2024-01-02"]).rows())
+    operations.add_feedback("eta", [outcome(1, 8.0), outcome(4, 6.0)], at=at)
+    after = dict(operations.feedback_numbers("eta", ["2024-01-02"]).rows())
+
+    assert set(before) == set(after) == {"id1", "id4"}
+    assert after["id4"] == before["id4"] < after["id1"]
+    assert operations.feedback_numbers("fare", ["2024-01-02"]).is_empty()
+
+
 def test_nothing_is_an_empty_frame_of_the_same_columns(operations: Operations, at: datetime) -> None:
     operations.add_feedback("eta", [outcome(1)], at=at)
     empty = pl.DataFrame(schema=COLUMNS)

@@ -45,7 +45,7 @@ class Served:
 
     @property
     def sources(self) -> Sources:
-        return Sources(home=self.root, environment={})
+        return Sources(home=self.root, environment={}, state=home_at(self.root))
 
     def bundle(self, files: dict[str, bytes]) -> str:
         return BundleStore(home_at(self.root).bundles).put(files)
@@ -105,6 +105,17 @@ def test_while_nothing_was_taken_in_there_is_no_log(served: Served) -> None:
             SourceUnreachable, match=r"no inference log yet, found no table .*rides/inference_log.*Hint"
         ):
             look()
+
+
+def test_the_log_lies_in_the_lake_of_the_home_that_is_given_wherever_that_is(served: Served, tmp_path: Path) -> None:
+    home = replace(home_at(served.root), lake=str(tmp_path / "elsewhere"))
+    away = Sources(home=home.root, environment={}, state=home)
+    served.answer(a_record(1, EARLY, served.bundle(small_bundle())))
+    Path(home_at(served.root).lake).rename(home.lake)
+
+    assert set(away.signatures(READING, DAYS)) == {"2024-03-01"}
+    with pytest.raises(SourceError, match=r"rides_error: an inference log is read in no home.*Hint: Sources\(home="):
+        Sources(home=home.root, environment={}).signatures(READING, DAYS)
 
 
 def test_a_log_is_looked_at_every_five_minutes(served: Served) -> None:
@@ -236,6 +247,21 @@ def test_a_bundle_that_is_damaged_is_told(served: Served) -> None:
 
     with pytest.raises(SourceError, match=r"a bundle that answered cannot be opened, found bundle .*schema.json"):
         served.rows("2024-03-01")
+
+
+def test_a_signature_differs_by_a_late_answer_an_outcome_and_one_corrected_in_the_same_instant(served: Served) -> None:
+    bundle, next_day = served.bundle(small_bundle()), EARLY + timedelta(days=1)
+    served.answer(a_record(1, EARLY, bundle), a_record(2, next_day, bundle))
+    seen = [served.signatures()]
+
+    served.answer(a_record(3, EARLY - timedelta(hours=1), bundle))
+    seen.append(served.signatures())
+    for label in (7.0, 8.0, 7.0):
+        served.report(1, label)
+        seen.append(served.signatures())
+
+    assert len({each["2024-03-01"] for each in seen}) == len(seen)
+    assert len({each["2024-03-02"] for each in seen}) == 1
 
 
 @settings(max_examples=15)
