@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
-import sqlalchemy as sa
 
 from perennial.settings import Home
 from perennial.stores.clock import Clock
@@ -135,6 +134,7 @@ def _stands(instance: dg.DagsterInstance, one: Stored) -> bool:
 
     Dagster's rows of executions are in the order in which these were planned: one that is found late counts late.
     """
+    import sqlalchemy as sa
     from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
     from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 
