@@ -81,8 +81,7 @@ def build_labels(pipeline: Pipeline) -> dg.AssetsDefinition:
 
 def _in_parts(tables: Tables, pipeline: Pipeline, accepted: PartitionRecord, *, now: datetime) -> pl.DataFrame | None:
     """Label a large partition part by part; how long each of its rows waited."""
-    key, waited = accepted.partition, list[pl.DataFrame]()
-    of_one = pl.col("partition").cast(pl.Enum([key]))  # a byte a row, where the text has 16
+    waited, of_one = list[pl.DataFrame](), _of_one(accepted)
     hashed = pl.struct(pipeline.key).hash(seed=7)
 
     def label(part: pl.DataFrame) -> pl.DataFrame:
@@ -101,8 +100,13 @@ def _in_parts(tables: Tables, pipeline: Pipeline, accepted: PartitionRecord, *, 
 
 def _reported(tables: Tables, pipeline: Pipeline, accepted: PartitionRecord) -> pl.DataFrame:
     """What is reported of all labels of a large partition."""
-    of_one = pl.col("partition").cast(pl.Enum([accepted.partition]))
-    return tables.read(pipeline, "labels", {accepted.partition: accepted.revision}, REPORTED).with_columns(of_one)
+    rows = tables.read(pipeline, "labels", {accepted.partition: accepted.revision}, REPORTED)
+    return rows.with_columns(_of_one(accepted))
+
+
+def _of_one(accepted: PartitionRecord) -> pl.Expr:
+    """The column `partition` of rows that are all of one: a byte a row, where the text has 16."""
+    return pl.col("partition").cast(pl.Enum([accepted.partition]))
 
 
 def _waited(pipeline: Pipeline, rows: pl.DataFrame, labelled: pl.DataFrame, *, now: datetime) -> pl.DataFrame | None:

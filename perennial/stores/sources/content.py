@@ -112,7 +112,7 @@ def _move(memory: BinaryIO, spool: Path) -> BinaryIO:
 
 
 class _Nameless(io.BufferedRandom):
-    """A file that lives as long as whoever reads it, a scan that is still to be collected included."""
+    """A file that is closed when the last who holds it lets go; a scan of it holds a descriptor of its own."""
 
     def __del__(self) -> None:
         self.close()
