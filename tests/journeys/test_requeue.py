@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import polars as pl
 import pytest
 from rich.console import Console
@@ -27,6 +26,7 @@ from pipelines.delivery_eta import delivery_eta
 from pipelines.discovery import Discovered
 from sensors.alerts import build_failed_runs, build_mended_runs
 from tests.assets.house import House, copy_of, open_house, simulate_days
+from tests.ended import told_of
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -58,31 +58,20 @@ def house(judged: tuple[Path, str, str], tmp_path: Path) -> Iterator[House]:
     """A copy of one's own, and an alert for each of its two failed runs."""
     with copy_of(judged[0], tmp_path / "home", pipeline=STRICT) as copy:
         for run_id in judged[1:]:
-            tick(copy, build_failed_runs([STRICT]), run_id, dg.DagsterEventType.RUN_FAILURE)
+            tick(copy, build_failed_runs([STRICT]), run_id)
         assert len(alerts(copy)) == 2
         yield copy
 
 
-def tick(house: House, sensor: Any, run_id: str, event: dg.DagsterEventType) -> Any:
+def tick(house: House, sensor: Any, run_id: str) -> Any:
     """What `sensor` answers to how a run ended."""
-    run = house.instance.get_run_by_id(run_id)
-    (entry,) = house.instance.all_logs(run_id, of_type=event)
-    assert run is not None
-    assert entry.dagster_event is not None
-    context: Any = dg.build_run_status_sensor_context(
-        sensor_name=sensor.name,
-        dagster_event=entry.dagster_event,
-        dagster_instance=house.instance,
-        dagster_run=run,
-        resources={"tables": house.tables, "clock": Clock()},
-    )
-    return sensor(context.for_run_failure() if event is dg.DagsterEventType.RUN_FAILURE else context)
+    return told_of(sensor, house.instance, run_id, {"tables": house.tables, "clock": Clock()})
 
 
 def mended(house: House) -> None:
     """Let the sensor see the last run, a success."""
     (run,) = house.instance.get_runs(limit=1)
-    tick(house, build_mended_runs([house.pipeline]), run.run_id, dg.DagsterEventType.RUN_SUCCESS)
+    tick(house, build_mended_runs([house.pipeline]), run.run_id)
 
 
 def alerts(house: House) -> list[str]:

@@ -15,6 +15,7 @@ from resources.blocked import blocked_in, blocked_line
 from resources.runs import run_assets
 from resources.tags import REASON, Keys
 from sensors.alerts import build_failed_runs, build_mended_runs
+from tests.ended import told_of
 from tests.eta import DATA
 from tests.sensors.conftest import NOW, World
 
@@ -91,33 +92,14 @@ def succeed(world: World, monkeypatch: pytest.MonkeyPatch, *names: str, keys: Ke
     """What the sensor says of a run that now succeeds."""
     monkeypatch.setitem(DISK, "full", False)
     run = execute(world, *names, keys=keys)
-    (entry,) = world.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_SUCCESS)
-    assert entry.dagster_event is not None
     sensor = build_mended_runs([world.pipeline])
-    return sensor(
-        dg.build_run_status_sensor_context(
-            sensor_name=sensor.name,
-            dagster_event=entry.dagster_event,
-            dagster_instance=world.instance,
-            dagster_run=run,
-            resources=world.given(sensor.required_resource_keys),
-        )
-    )
+    return told_of(sensor, world.instance, run.run_id, world.given(sensor.required_resource_keys))
 
 
 def tell(world: World, run: dg.DagsterRun) -> Any:
     """What the sensor says of a failed run."""
-    (entry,) = world.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
-    assert entry.dagster_event is not None
     sensor = build_failed_runs([world.pipeline])
-    context = dg.build_run_status_sensor_context(
-        sensor_name=sensor.name,
-        dagster_event=entry.dagster_event,
-        dagster_instance=world.instance,
-        dagster_run=run,
-        resources=world.given(sensor.required_resource_keys),
-    )
-    return sensor(context.for_run_failure())
+    return told_of(sensor, world.instance, run.run_id, world.given(sensor.required_resource_keys))
 
 
 def test_a_failed_run_raises_one_alert_with_its_cause_and_reason(world: World) -> None:
