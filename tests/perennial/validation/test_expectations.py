@@ -127,10 +127,27 @@ def test_every_column_of_a_key_is_demanded_once_and_only_a_warning_does_not_stan
 def test_a_row_is_demanded_to_be_known_after_it_happened_unless_a_rule_says_so_for_the_whole_partition() -> None:
     within = replace(BARE, expectations=[in_partition("ordered_at")])
     by_row = replace(within, time=replace(BARE.time, row_known_at="ordered_at"))
+    of_another, warned = (
+        replace(BARE, expectations=[rule])
+        for rule in (in_partition("delivered_at"), in_partition("ordered_at").warn())
+    )
 
-    demanded = [[e.columns for e in each.judged if e.kind == "after"] for each in (BARE, within, by_row)]
+    demanded = [
+        [e.columns for e in each.judged if e.kind == "after"] for each in (BARE, within, by_row, of_another, warned)
+    ]
 
-    assert demanded == [[("known_at", "event_time")], [], [("known_at", "event_time")]]
+    said = [("known_at", "event_time")]
+    assert demanded == [said, [], said, said, said]
+
+
+@pytest.mark.parametrize(("beyond", "demanded"), [(timedelta(0), 0), (timedelta(microseconds=1), 1)])
+def test_a_tolerance_up_to_when_the_partition_is_known_lets_in_no_event_from_the_future(
+    beyond: timedelta, demanded: int
+) -> None:
+    late = replace(BARE, time=replace(BARE.time, known_after=timedelta(hours=2)))
+    tolerant = replace(late, expectations=[in_partition("ordered_at", tolerance=timedelta(hours=2) + beyond)])
+
+    assert len([e for e in tolerant.judged if e.kind == "after"]) == demanded
 
 
 def test_each_column_of_a_key_and_the_event_time_are_demanded() -> None:
