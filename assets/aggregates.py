@@ -13,7 +13,7 @@ from perennial.declaration import Pipeline
 from perennial.featurization.description import entity_counts, top_entities, value_rows
 from perennial.featurization.lineage import obstacle
 from perennial.featurization.partials import add_partials, columns_read, partial_rows
-from perennial.graph.lineage import inputs_of
+from perennial.graph.lineage import Standing, inputs_of
 from perennial.stores.clock import Clock
 from perennial.stores.lake.aggregates import compute_states
 from perennial.stores.lake.large import accepted_parts
@@ -63,10 +63,11 @@ def build_aggregates(pipeline: Pipeline) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]
     ) -> Iterator[dg.Output[None]]:
         run = RangeRun(context, pipeline, "aggregates")
-        ready = _outcomes(run, tables)
-        sizes = tables.records(pipeline, "partials")
-        for keys in run.batches({key: sizes[key].rows if key in sizes else 0 for key in ready}):
-            states = compute_states(tables, pipeline, keys)
+        standing = tables.standing(pipeline)
+        ready = _outcomes(run, standing)
+        sizes = {key: standing.record("partials", key) for key in ready}
+        for keys in run.batches({key: size.rows if size else 0 for key, size in sizes.items()}):
+            states = compute_states(tables, standing, keys)
 
             records = tables.save(pipeline, "aggregates", states, {key: ready[key] for key in keys}, at=clock.now())
 
@@ -79,12 +80,12 @@ def build_aggregates(pipeline: Pipeline) -> dg.AssetsDefinition:
     return aggregates
 
 
-def _outcomes(run: RangeRun, tables: Tables) -> Mapping[str, Outcome]:
+def _outcomes(run: RangeRun, standing: Standing) -> Mapping[str, Outcome]:
     """How each partition of the run will be recorded; one whose window cannot be read is blocked.
 
     A partition that is blocked itself still has an end at which the entities' earlier days are known.
     """
-    pipeline, standing = run.pipeline, tables.standing(run.pipeline)
+    pipeline = run.pipeline
     found: dict[str, Outcome] = {}
     for key in run.keys:
         revision = standing.newest(key)

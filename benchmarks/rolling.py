@@ -73,7 +73,7 @@ def run(tables: Tables, pipeline: Pipeline, keys: Sequence[str]) -> pl.DataFrame
         tables.save(pipeline, "partials", partials, made, at=AT)
     standing = tables.standing(pipeline)
     outcomes = {key: _outcome(pipeline, standing.across("aggregates", key, 1), key) for key in keys}
-    tables.save(pipeline, "aggregates", compute_states(tables, pipeline, keys), outcomes, at=AT)
+    tables.save(pipeline, "aggregates", compute_states(tables, standing, keys), outcomes, at=AT)
     joined = with_aggregates(tables, pipeline, tables.read(pipeline, "accepted", revisions_of(accepted, keys), read))
     joined = joined.select("event_time", *(aggregate.name for aggregate in pipeline.checked_aggregates))
     joined.write_parquet(f"{tables.lakehouse.root}/joined.parquet")

@@ -44,7 +44,7 @@ def fill(tables: Tables, pipeline: Pipeline) -> None:
     Judging(tables, pipeline, asked=DAYS).judge(DAYS, at=AT)
     if pipeline.aggregates:
         save(tables, pipeline, "partials", partial_rows(split.accepted, pipeline))
-        save(tables, pipeline, "aggregates", compute_states(tables, pipeline, DAYS))
+        save(tables, pipeline, "aggregates", compute_states(tables, tables.standing(pipeline), DAYS))
     save(tables, pipeline, "features", featurize_rows(with_aggregates(tables, pipeline, split.accepted), pipeline))
 
 

@@ -47,11 +47,7 @@ class FeatureView:
 
     @cached_property
     def name(self) -> str:
-        """What the stores call it.
-
-        >>> FeatureView(pipeline="rides", by={"zone": "string"}, features={}).name
-        'by_zone'
-        """
+        """What the stores call it, such as `by_pickup_zone`; of a long name its digest."""
         name = "by_" + "_and_".join(self.by)
         return name if len(name) <= MOST_CHARACTERS else f"by_{_sha256([*self.by])[:16]}"
 

@@ -26,8 +26,8 @@ T = TypeVar("T")
 def settled(value: pl.Expr) -> pl.Expr:
     """`value`, a result of sums, as far as the order of their terms does not decide.
 
-    >>> pl.select(settled(pl.lit(x)) for x in (0.5, 5.655703125 - 1e-15)).row(0)
-    (0.5, 5.65570313)
+    >>> pl.Series([5.655703125, 5.655703125 - 1e-15]).to_frame("x").select(settled(pl.col("x"))).to_series().to_list()
+    [5.65570313, 5.65570313]
     """
     return (value * NUDGE).round_sig_figs(DIGITS)
 

@@ -47,11 +47,16 @@ def release() -> None:
     raise dg.Failure("refused: the champion changed", allow_retries=False)
 
 
+@dg.asset(key=["eta", "disk"])
+def disk() -> None:
+    landed()
+
+
 DEFINITIONS = dg.Definitions(assets=[landed, training_set, dossier, release], executor=dg.in_process_executor)
 
 
-def block_a_day(world: World, *, asset: str = "accepted") -> dg.DagsterRun:
-    """A run of three days whose second is blocked at `asset`, and its alert."""
+def block_a_day(world: World, *, asset: str = "accepted", beside: str | None = None) -> dg.DagsterRun:
+    """A run of three days whose second is blocked at `asset`, with an asset `beside` it, and its alert."""
     blocked = "2024-01-02"
 
     @dg.multi_asset(
@@ -65,8 +70,10 @@ def block_a_day(world: World, *, asset: str = "accepted") -> dg.DagsterRun:
         yield from ()
         raise PartitionBlocked("1 of 3 partitions are blocked", where="eta")
 
-    definitions = dg.Definitions(assets=[judged], executor=dg.in_process_executor)
-    keys = [dg.AssetKey(["eta", name]) for name in DATA]
+    named = {"training_set": training_set, "disk": disk}
+    more = [named[beside]] if beside else []
+    definitions = dg.Definitions(assets=[judged, *more], executor=dg.in_process_executor)
+    keys = [dg.AssetKey(["eta", name]) for name in [*DATA, *([beside] if beside else [])]]
     result = run_assets(world.instance, definitions, keys, ("2024-01-01", "2024-01-03"), tags={REASON: "a test"})
     run = world.instance.get_run_by_id(result.run_id)
     assert run is not None
@@ -91,7 +98,11 @@ def fail(world: World, *names: str, keys: Keys = "2024-01-01") -> dg.DagsterRun:
 def succeed(world: World, monkeypatch: pytest.MonkeyPatch, *names: str, keys: Keys) -> Any:
     """What the sensor says of a run that now succeeds."""
     monkeypatch.setitem(DISK, "full", False)
-    run = execute(world, *names, keys=keys)
+    return told_mended(world, execute(world, *names, keys=keys))
+
+
+def told_mended(world: World, run: dg.DagsterRun) -> Any:
+    """What the sensor says of a run that succeeded."""
     sensor = build_mended_runs([world.pipeline])
     return told_of(sensor, world.instance, run.run_id, world.given(sensor.required_resource_keys))
 
@@ -138,6 +149,19 @@ def test_a_run_that_is_tried_again_raises_no_alert(world: World) -> None:
     assert world.operations.open_alerts() == []
 
 
+def test_a_run_that_was_tried_again_in_vain_is_one_alert_with_the_first(world: World) -> None:
+    first = fail(world, "landed")
+    again = world.instance.create_run_for_job(
+        DEFINITIONS.resolve_implicit_global_asset_job_def(), root_run_id=first.run_id, parent_run_id=first.run_id
+    )
+    world.instance.report_run_failed(again)
+
+    tell(world, first)
+    tell(world, again)
+
+    assert [alert.key for alert in world.operations.open_alerts()] == [first.run_id]
+
+
 @pytest.mark.parametrize(
     ("failed", "succeeded", "keys", "mended"),
     [
@@ -167,11 +191,25 @@ def test_an_alert_ends_when_a_later_run_does_the_work_of_the_failed_one(
     assert (run.run_id in answer.skip_message) == mended
 
 
+def test_a_run_that_began_before_the_one_that_failed_mends_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DISK, "full", False)
+    before = execute(world, "landed", keys="2024-01-01")
+    monkeypatch.setitem(DISK, "full", True)
+    run = fail(world, "landed")
+    tell(world, run)
+
+    told_mended(world, before)
+
+    assert [alert.key for alert in world.operations.open_alerts("eta")] == [run.run_id]
+
+
 def test_what_a_run_blocked_is_read_back_from_its_log_and_nothing_of_one_that_failed_otherwise(world: World) -> None:
-    blocked, broken = block_a_day(world), fail(world, "landed")
+    blocked, broken, both = block_a_day(world), fail(world, "landed"), block_a_day(world, beside="disk")
 
     assert blocked_in(world.instance, blocked.run_id) == {"2024-01-02": {"accepted"}}
-    assert blocked_in(world.instance, broken.run_id) == {}
+    assert blocked_in(world.instance, broken.run_id) == blocked_in(world.instance, both.run_id) == {}
 
 
 @pytest.mark.parametrize("still", [(), ("2024-01-02",)])
@@ -185,6 +223,17 @@ def test_the_alert_of_a_run_that_only_blocked_ends_when_what_it_blocked_stands_w
 
     assert (run.run_id in answer.skip_message) == (not still)
     assert len(world.operations.open_alerts("eta")) == len(still)
+
+
+def test_that_of_a_training_waits_for_one_though_what_was_blocked_stands(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DISK, "full", False)
+    run = block_a_day(world, beside="training_set")
+    world.fill("2024-01-01", "2024-01-02")
+
+    succeed(world, monkeypatch, "landed", keys="2023-12-31")
+    assert [alert.key for alert in world.operations.open_alerts("eta")] == [run.run_id]
 
 
 def test_it_ends_too_with_a_run_that_mends_it_and_fails_for_something_else(world: World) -> None:

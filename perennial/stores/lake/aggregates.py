@@ -21,14 +21,12 @@ _ALWAYS = datetime.min.replace(tzinfo=UTC)
 _UTC = pl.Datetime("us", "UTC")
 
 
-def compute_states(tables: Tables, pipeline: Pipeline, keys: Iterable[str]) -> pl.DataFrame:
-    """The rows of table `aggregates` of the partitions `keys`, from partials read once."""
-    wanted = sorted(set(keys))
-    standing = tables.standing(pipeline)
+def compute_states(tables: Tables, standing: Standing, keys: Iterable[str]) -> pl.DataFrame:
+    """The rows of table `aggregates` of the partitions `keys`, from the partials that are `standing`, read once."""
+    wanted, pipeline = sorted(set(keys)), standing.pipeline
     ends = {*wanted, *filter(None, (previous_key(pipeline, key) for key in wanted))}
     sources = sorted({source for key in wanted for source in sources_of(standing, key)})
-    landed = tables.history(pipeline, "landed")
-    revisions = {source: _standing(landed, standing, source) for source in sources}
+    revisions = {source: _revisions(standing, source) for source in sources}
     arrivals = {source: [one.known_at for one in found.values() if one.known_at] for source, found in revisions.items()}
     partials = _partials(tables, pipeline, revisions)
     states = states_of(pipeline, ends, arrivals)
@@ -61,11 +59,9 @@ def read_states(tables: Tables, pipeline: Pipeline, keys: Iterable[str]) -> pl.D
     return tables.read(pipeline, "aggregates", revisions_of(there, found)).select(blank.columns)
 
 
-def _standing(
-    histories: Mapping[str, Mapping[int, PartitionRecord]], standing: Standing, source: str
-) -> dict[int, PartitionRecord]:
+def _revisions(standing: Standing, source: str) -> dict[int, PartitionRecord]:
     """The revisions of partition `source` that count: one that was refused leaves the one before it standing."""
-    landed = histories.get(source, {})
+    landed = standing.history("landed").get(source, {})
     return {n: record for n, record in landed.items() if not standing.problem_with("partials", source, n)}
 
 
@@ -74,8 +70,8 @@ def _partials(
 ) -> pl.DataFrame:
     """The partials of the `revisions` of each partition, with the time from and until which each holds."""
     layers: list[dict[str, tuple[int, datetime, datetime | None]]] = []
-    for source, standing in revisions.items():
-        for layer, span in enumerate(_spans(standing)):
+    for source, found in revisions.items():
+        for layer, span in enumerate(_spans(found)):
             layers += [{}] if layer == len(layers) else []
             layers[layer][source] = span
     blank = pl.DataFrame(schema=dict(partial_schema(pipeline)) | {"since": _UTC, "until": _UTC})

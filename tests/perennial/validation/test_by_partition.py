@@ -43,6 +43,21 @@ def test_a_partition_alone_counts_its_values_as_among_others(frame: pl.DataFrame
         assert of_one["rows"].sum() <= frame[name].count()
 
 
+@given(frame=columns)
+def test_a_partition_alone_stands_beside_its_statistics_as_among_others(frame: pl.DataFrame) -> None:
+    alone = frame.with_columns(partition=pl.lit("2024-01-01"))
+    others = pl.concat([alone, frame.with_columns(pl.lit(7, pl.Int64).alias("number"), partition=pl.lit("2024-01-02"))])
+
+    found = []
+    for partitions in (Partitions.of(alone), Partitions.of(others)):
+        values = partitions.ordered(partitions.read(pl.col("number")))
+        least = values.statistics(pl.col("number").min().alias("least")).drop_nulls()
+        (rows,) = values.collect(values.beside(least).frame)
+        found.append(sorted(rows.filter(pl.col("partition") == "2024-01-01").select("number", "least").rows(), key=str))
+
+    assert found[0] == found[1]
+
+
 @st.composite
 def changed(draw: st.DrawFn) -> pl.DataFrame:
     """Some rows of a day, with missing and broken values, and keys that repeat."""

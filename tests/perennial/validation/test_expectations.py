@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.declaration import Pipeline
-from perennial.validation import expectations
 from perennial.validation.expectations import (
     Expectation,
     after,
@@ -83,10 +81,6 @@ def test_spans_that_differ_read_differently(spans: list[int]) -> None:
     assert len(claims) == 2
 
 
-def test_the_examples_in_the_docstrings_hold() -> None:
-    assert doctest.testmod(expectations).failed == 0
-
-
 BARE = replace(delivery_eta, expectations=[])
 
 
@@ -128,8 +122,7 @@ def test_a_row_is_demanded_to_be_known_after_it_happened_unless_a_rule_says_so_f
     within = replace(BARE, expectations=[in_partition("ordered_at")])
     by_row = replace(within, time=replace(BARE.time, row_known_at="ordered_at"))
     of_another, warned = (
-        replace(BARE, expectations=[rule])
-        for rule in (in_partition("delivered_at"), in_partition("ordered_at").warn())
+        replace(BARE, expectations=[rule]) for rule in (in_partition("delivered_at"), in_partition("ordered_at").warn())
     )
 
     demanded = [

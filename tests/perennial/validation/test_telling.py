@@ -67,6 +67,8 @@ def test_what_changed_since_the_last_good_partition_is_one_line() -> None:
         "2024-01-01 against 2023-12-31, the last good one: 100 -> 2 rows landed (-98%), 3 % -> 50 % quarantined, "
         "most of it 'km from 0 to 10' 1 % -> 50 %"
     )
+    grown = since_last_good(judged([1.0, -1.0, -1.0, 1.0], ["a@b", "a@b", "a@b", "?"]), before)
+    assert grown.endswith("most of it 'km from 0 to 10' 1 % -> 50 %"), "not the text that fails in 25 %"
     assert "nothing to compare with" in since_last_good(judged([1.0], ["@"]), None)
 
 

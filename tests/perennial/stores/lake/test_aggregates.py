@@ -47,26 +47,27 @@ def land(tables: Tables, rows: Rows, *, revision: int, blocked: str | None = Non
 
 def counts(tables: Tables) -> dict[int, float | None]:
     """By sale: the newest count at the end of the day behind DAY."""
-    states = compute_states(tables, COUNTED, [AFTER]).sort("known_at")
+    states = compute_states(tables, tables.standing(COUNTED), [AFTER]).sort("known_at")
     return dict(states.select("sale", COUNTED.checked_aggregates[0].name).rows())
 
 
 def test_a_correction_that_validation_blocks_leaves_the_accepted_rows_in_their_windows(tables: Tables) -> None:
-    before, reads = compute_states(tables, COUNTED, [AFTER]), in_window(tables.standing(COUNTED), AFTER, 1)
+    standing = tables.standing(COUNTED)
+    before, reads = compute_states(tables, standing, [AFTER]), in_window(standing, AFTER, 1)
     assert counts(tables) == {1: 1.0, 2: 1.0}
 
     land(tables, [(1, -1.0)], revision=2, blocked="rows are negative")
 
-    assert compute_states(tables, COUNTED, [AFTER]).equals(before)
+    assert compute_states(tables, tables.standing(COUNTED), [AFTER]).equals(before)
     assert in_window(tables.standing(COUNTED), AFTER, 1) == reads, "nothing is to be made again"
 
 
 def test_a_delivery_that_cannot_be_read_leaves_the_accepted_rows_in_their_windows(tables: Tables) -> None:
-    before = compute_states(tables, COUNTED, [AFTER])
+    before = compute_states(tables, tables.standing(COUNTED), [AFTER])
 
     tables.block(COUNTED, "landed", DAY, Outcome(blocked="a page", known_at=END + timedelta(hours=5)), at=AT)
 
-    assert compute_states(tables, COUNTED, [AFTER]).equals(before)
+    assert compute_states(tables, tables.standing(COUNTED), [AFTER]).equals(before)
 
 
 def test_the_next_accepted_correction_takes_their_place(tables: Tables) -> None:
