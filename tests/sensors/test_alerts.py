@@ -152,13 +152,18 @@ def test_a_run_that_is_tried_again_raises_no_alert(world: World) -> None:
 def test_a_run_that_was_tried_again_in_vain_is_one_alert_with_the_first(world: World) -> None:
     first = fail(world, "landed")
     again = world.instance.create_run_for_job(
-        DEFINITIONS.resolve_implicit_global_asset_job_def(), root_run_id=first.run_id, parent_run_id=first.run_id
+        DEFINITIONS.resolve_implicit_global_asset_job_def(),
+        root_run_id=first.run_id,
+        parent_run_id=first.run_id,
+        asset_selection=first.asset_selection,
+        tags=first.tags,
     )
     world.instance.report_run_failed(again)
 
     tell(world, first)
-    tell(world, again)
+    answer = tell(world, again)
 
+    assert f"alert raised: run {again.run_id} failed" in answer.skip_message
     assert [alert.key for alert in world.operations.open_alerts()] == [first.run_id]
 
 
