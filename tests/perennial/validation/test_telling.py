@@ -40,6 +40,13 @@ def test_each_failed_expectation_is_a_line_with_up_to_five_rows_those_that_block
     ]  # fmt: skip
 
 
+def test_a_table_of_examples_says_once_what_does_not_hold_and_in_how_many_rows() -> None:
+    rows = list(failing_rows(judged([1.0, -1.5, -2.0, 11.0], ["a@b"] * 4), SCHEMA))
+
+    of_km = [row for row in rows if "km " in str(row["for example"])]
+    assert [(row["does not hold"], row["rows"]) for row in of_km] == [("km from 0 to 10", 3), ("", None), ("", None)]
+
+
 def test_personal_data_is_hidden_everywhere() -> None:
     verdict = judged([1.0, 1.0], ["secret", "a@b"])
 
