@@ -69,7 +69,7 @@ def told(behind: Mapping[str, str], total: int) -> str:
     if not behind:
         return f"all of {total} partitions are up to date, or blocked by a check of their own"
     reasons = Counter(behind.values())
-    listed = [f"{reason} ({count} partitions)" for reason, count in reasons.most_common(MOST_TOLD)]
+    listed = [f"{reason} ({count} of them)" for reason, count in reasons.most_common(MOST_TOLD)]
     more = [f"{len(reasons) - MOST_TOLD} more reasons"] if len(reasons) > MOST_TOLD else []
     return f"{len(behind)} of {total} partitions are out of date: {'; '.join(listed + more)}"
 

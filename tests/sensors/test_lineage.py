@@ -48,7 +48,7 @@ def test_a_changed_rule_warns_of_all_that_follows_from_it_and_names_the_reason(w
 
     assert found(world, "features")[0] == (
         False,
-        "2 of 2 partitions are out of date: features is out of date: its declaration has changed (2 partitions)",
+        "2 of 2 partitions are out of date: features is out of date: its declaration has changed (2 of them)",
     )
     assert [passed for passed, _ in found(world, "labels")] == [True]
 

@@ -65,10 +65,10 @@ class Lakehouse:
         stray = set(frame.get_column("partition").unique()) - set(partitions)
         if stray:
             raise ValueError(f"{table}: rows of partitions {sorted(stray)} in a write of {list(partitions)}")
-        self._prepare(table, frame)
         whole = frame.rechunk()  # delta-rs 1.6 writes chunks side by side, in any order
         return self._commit(
             table,
+            self._prepare(table, frame),
             lambda delta: write_deltalake(
                 delta,
                 whole.to_arrow(compat_level=pl.CompatLevel.oldest()),
@@ -88,7 +88,7 @@ class Lakehouse:
         """
         from deltalake.transaction import AddAction
 
-        self._prepare(table, blank)
+        delta = self._prepare(table, blank)
         now = int(time.time() * 1000)
         added: list[Any] = [
             AddAction(file, size, dict(slot), now, data_change=True, stats=json.dumps({"numRecords": rows}))
@@ -106,7 +106,7 @@ class Lakehouse:
             )
             delta.update_incremental()  # unlike a write, a transaction leaves it at the version before
 
-        return self._commit(table, replace)
+        return self._commit(table, delta, replace)
 
     def parts(
         self, table: str, slot: Mapping[str, int], *, rows: int, columns: Sequence[str] | None = None
@@ -134,7 +134,7 @@ class Lakehouse:
         columns: Sequence[str] | None = None,
     ) -> pl.LazyFrame:
         """The rows of `table`, of the given partitions only; unordered between partitions."""
-        rows = pl.scan_delta(self.path(table), version=version, storage_options=dict(self.storage_options) or None)
+        rows = self._scan(self._open(table, version))
         rows = rows if partitions is None else rows.filter(_within(partitions))
         return rows if columns is None else rows.select(list(dict.fromkeys([*columns, "partition"])))
 
@@ -143,14 +143,17 @@ class Lakehouse:
         rows = self.scan(table, partitions=partitions, columns=columns).collect()
         return rows.sort("partition", maintain_order=True) if len(partitions) > 1 else rows
 
-    def _open(self, table: str) -> DeltaTable:
+    def _open(self, table: str, version: int | None = None) -> DeltaTable:
         from deltalake import DeltaTable
 
-        return DeltaTable(self.path(table), storage_options=dict(self.storage_options))
+        return DeltaTable(self.path(table), version=version, storage_options=dict(self.storage_options))
 
-    def _commit(self, table: str, write: Callable[[DeltaTable], None]) -> int:
+    def _scan(self, delta: DeltaTable) -> pl.LazyFrame:
+        """The rows of a table that is open: Polars opens one that it is given by its path for each question."""
+        return pl.scan_delta(delta, storage_options=dict(self.storage_options) or None)
+
+    def _commit(self, table: str, delta: DeltaTable, write: Callable[[DeltaTable], None]) -> int:
         """Let `write` commit to `table`, again while it loses against others; the table's version then."""
-        delta = self._open(table)
         for left in reversed(range(ATTEMPTS)):
             try:
                 write(delta)
@@ -164,15 +167,17 @@ class Lakehouse:
                 raise
         return int(delta.version())
 
-    def _prepare(self, table: str, frame: pl.DataFrame) -> None:
-        if self.exists(table):
-            self._check_types(table, frame)
-        else:
+    def _prepare(self, table: str, frame: pl.DataFrame) -> DeltaTable:
+        """The table, open, which takes `frame`; it is made before its first write."""
+        if not self.exists(table):
             self._create(table, frame)
+        delta = self._open(table)
+        self._check_types(table, delta, frame)
+        return delta
 
-    def _check_types(self, table: str, frame: pl.DataFrame) -> None:
+    def _check_types(self, table: str, delta: DeltaTable, frame: pl.DataFrame) -> None:
         """Delta would cast a column of another type, and lose what does not fit."""
-        stands = self.scan(table).collect_schema()
+        stands = self._scan(delta).collect_schema()
         if "revision" in frame.schema and "revision" not in stands:
             raise SchemaSkew(
                 "the table was written before revisions were kept",
