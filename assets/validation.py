@@ -1,6 +1,6 @@
 """Validation: which landed rows are accepted, which are quarantined and why, and how the accepted look."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -65,7 +65,7 @@ def build_accepted(pipeline: Pipeline) -> dg.AssetsDefinition:
             tables.save(pipeline, "quarantined", split.quarantined, outcomes, at=clock.now())
             records = tables.save(pipeline, "accepted", split.accepted, outcomes, at=clock.now())
 
-            pages = {} if run.is_past else _pages(home, pipeline, split, _worth_a_page(verdicts, keys))
+            pages = {} if run.is_past else _pages(home, pipeline, split, _worth_a_page(verdicts, run.keys[-1]))
             tell(run, tables, [verdicts[key] for key in keys])
             for key in keys:
                 _report(run, verdicts[key], records[key], pages.get(key, {}))
@@ -110,11 +110,11 @@ def build_profile(pipeline: Pipeline) -> dg.AssetsDefinition:
     return profile
 
 
-def _worth_a_page(verdicts: Mapping[str, PartitionVerdict], keys: Sequence[str]) -> list[str]:
-    """The blocked partitions, and the newest of a batch where it quarantined enough rows to be looked at."""
-    newest = verdicts[keys[-1]]
-    worth = not newest.blocked and newest.quarantined >= MANY * newest.landed
-    return [*([keys[-1]] if worth else []), *[key for key in keys if verdicts[key].blocked][-PAGES:]]
+def _worth_a_page(verdicts: Mapping[str, PartitionVerdict], last: str) -> list[str]:
+    """The blocked partitions of a batch, and the `last` of the run where it quarantined enough rows to be looked at."""
+    newest = verdicts.get(last)
+    worth = newest is not None and not newest.blocked and newest.quarantined >= MANY * newest.landed
+    return [*([last] if worth else []), *[key for key in verdicts if verdicts[key].blocked][-PAGES:]]
 
 
 def _pages(home: Home, pipeline: Pipeline, split: Split, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
