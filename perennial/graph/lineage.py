@@ -109,6 +109,9 @@ class Standing:
     acknowledged: Callable[[], Acknowledged] = dict
     """What persons have found right although its history blocks it; asked for only where something is blocked."""
     _loaded: dict[str, History] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _problems: dict[tuple[str, str, int], str | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def history(self, name: str) -> History:
         """Every revision of each partition of table `name`."""
@@ -152,6 +155,12 @@ class Standing:
             return None
         if number is None:
             return "landed is missing"
+        found = (name, key, number)
+        if found not in self._problems:  # a window asks for the same partitions as the one before it
+            self._problems[found] = self._problem_with(*found)
+        return self._problems[found]
+
+    def _problem_with(self, name: str, key: str, number: int) -> str | None:
         step = STEPS[name]
         above = self.problem_with(step.parent, key, number) if step.parent else None
         if above:

@@ -25,15 +25,19 @@ GATE = dg.AssetCheckSpec("parity", asset=["eta", "dossier"], blocking=True)
 DISK = {"full": True}
 
 
-@dg.asset(key=["eta", "landed"])
-def landed() -> None:
+def write() -> None:
     if DISK["full"]:
         raise ValueError("the disk is full")
 
 
+@dg.asset(key=["eta", "landed"])
+def landed() -> None:
+    write()
+
+
 @dg.asset(key=["eta", "training_set"])
 def training_set() -> None:
-    landed()
+    write()
 
 
 @dg.asset(key=["eta", "dossier"], check_specs=[GATE])
@@ -49,7 +53,7 @@ def release() -> None:
 
 @dg.asset(key=["eta", "disk"])
 def disk() -> None:
-    landed()
+    write()
 
 
 DEFINITIONS = dg.Definitions(assets=[landed, training_set, dossier, release], executor=dg.in_process_executor)
