@@ -73,13 +73,14 @@ def declare_features(expressions: Sequence[pl.Expr], schema: pl.Schema, *, where
     name with another, does not fit the schema, or yields neither a number nor a text.
     """
     features: list[Feature] = []
+    rows = pl.LazyFrame(schema=schema)
     for expression in expressions:
         name = _name(expression, where=where)
         if any(feature.name == name for feature in features):
             raise FeatureError("two features share one name", where=where, found=repr(name), expected="unique names")
         stored = expression.meta.serialize(format="json")
         check_row_wise(stored, where=f"{where}: feature {name!r}")
-        features.append(Feature(name=name, stored=stored, kind=_kind(expression, name, schema, where=where)))
+        features.append(Feature(name=name, stored=stored, kind=_kind(expression, name, rows, where=where)))
     return tuple(features)
 
 
@@ -148,15 +149,15 @@ def _name(expression: pl.Expr, *, where: str) -> str:
         ) from error
 
 
-def _kind(expression: pl.Expr, name: str, schema: pl.Schema, *, where: str) -> FeatureKind:
+def _kind(expression: pl.Expr, name: str, rows: pl.LazyFrame, *, where: str) -> FeatureKind:
     try:
-        dtype = pl.LazyFrame(schema=schema).select(expression).collect_schema().dtypes()[0]
+        dtype = rows.select(expression).collect_schema().dtypes()[0]
     except pl.exceptions.PolarsError as error:
         raise FeatureError(
             f"feature {name!r} does not fit the schema",
             where=where,
             found=str(error).splitlines()[0],
-            expected=f"declared columns {', '.join(schema)}",
+            expected=f"declared columns {', '.join(rows.collect_schema())}",
         ) from error
     if dtype.is_numeric() or dtype == pl.Boolean:
         return "number"
