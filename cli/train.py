@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dagster import EventLogEntry
     from rich.console import Console
     from rich.progress import Progress, TaskID
+    from rich.table import Table
 
     from cli.session import Session
     from perennial.declaration import Pipeline
@@ -95,26 +96,39 @@ def _follow(progress: Progress, bar: TaskID) -> Callable[[EventLogEntry], None]:
 
 
 def _show_candidates(session: Session, pipeline: Pipeline, as_of: str, console: Console) -> None:
-    from rich.table import Table
-
     from resources.stores import STORES
 
     artifacts = STORES["artifacts"](session.home)
     chosen = json.loads(artifacts.get(pipeline.name, as_of, "selected")["choice.json"])["candidate"]
     found = {c.name: artifacts.get(pipeline.name, as_of, c.name)["trial.json"] for c in pipeline.candidates}
     metrics = {name: json.loads(content)["metrics"] for name, content in found.items()}
-    table = Table(title=f"{pipeline.name} as of {as_of}", title_justify="left")
-    names = list(dict.fromkeys(name for row in metrics.values() for name in row))
-    for name in ("candidate", *names):
-        table.add_column(name, justify="left" if name == "candidate" else "right")
+    console.print(candidate_table(metrics, chosen, title=f"{pipeline.name} as of {as_of}"))
+
+
+def candidate_table(metrics: Mapping[str, Mapping[str, float]], chosen: str, *, title: str) -> Table:
+    """The metrics of each candidate, one column a metric; one on validation rows with its interval."""
+    from rich.table import Column, Table
+
+    table = Table(Column("candidate", overflow="fold"), title=title, title_justify="left")
+    ends = ("_low", "_high")
+    names = list(dict.fromkeys(name for row in metrics.values() for name in row if not name.endswith(ends)))
+    for name in names:
+        split, _, metric = name.partition("_")
+        table.add_column(f"{split}\n{metric.replace('_', ' ')}", justify="right", overflow="fold")
     for candidate, row in metrics.items():
-        style = "bold" if candidate == chosen else None
-        table.add_row(
-            f"{candidate} ✓" if candidate == chosen else candidate,
-            *(f"{row[name]:.3f}" if name in row else "" for name in names),
-            style=style,
-        )
-    console.print(table)
+        is_chosen = candidate == chosen
+        cells = (_cell(row, name) for name in names)
+        table.add_row(f"{candidate} ✓" if is_chosen else candidate, *cells, style="bold" if is_chosen else None)
+    return table
+
+
+def _cell(row: Mapping[str, float], name: str) -> str:
+    """A metric, and below it the interval in which it lies where one was estimated and it chooses."""
+    if name not in row:
+        return ""
+    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
+    judges = name.startswith("validation_") and low is not None and high is not None
+    return f"{row[name]:.3f}" + (f"\n{low:.3f} to {high:.3f}" if judges else "")
 
 
 def _show_gates(session: Session, pipeline: Pipeline, as_of: str, console: Console) -> None:

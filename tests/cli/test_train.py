@@ -1,0 +1,45 @@
+"""Train: what a person reads of the candidates fits a terminal."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from cli.train import candidate_table
+
+METRICS = {
+    "base_rate": {"train_log_loss": 0.621, "validation_log_loss": 0.622},
+    "gradient_boosting": {
+        "train_log_loss": 0.2713,
+        "train_log_loss_low": 0.2384,
+        "train_log_loss_high": 0.3041,
+        "validation_log_loss": 0.5055,
+        "validation_log_loss_low": 0.4721,
+        "validation_log_loss_high": 0.539,
+        "validation_brier": 0.1674,
+        "validation_brier_low": 0.1543,
+        "validation_brier_high": 0.1805,
+        "validation_roc_auc": 0.7848,
+    },
+}
+
+
+@pytest.mark.parametrize("width", [80, 130])
+def test_each_candidate_is_a_row_of_whole_numbers_and_the_chosen_one_is_marked(width: int) -> None:
+    console = Console(file=io.StringIO(), width=width)
+
+    console.print(candidate_table(METRICS, "gradient_boosting", title="hotel_cancellation as of 2016-12"))
+
+    assert isinstance(console.file, io.StringIO)
+    said = console.file.getvalue()
+    assert "\u2026" not in said, "nothing is cut"
+    first, second = (next(line for line in said.splitlines() if name in line) for name in METRICS)
+    assert [cell.strip() for cell in first.split("\u2502")[1:-1]] == ["base_rate", "0.621", "0.622", "", ""]
+    assert [cell.strip(" \u2713") for cell in second.split("\u2502")[1:-1]] == [
+        "gradient_boosting", "0.271", "0.505", "0.167", "0.785",
+    ]  # fmt: skip
+    assert said.count("\u2713") == 1
+    assert "0.472 to 0.539" in said
+    assert "0.238 to 0.304" not in said, "rows that were learned from do not judge"
