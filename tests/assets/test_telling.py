@@ -49,6 +49,8 @@ def test_a_day_that_goes_on_tells_its_failing_rows_and_is_held_against_none(tmp_
         told = [message for message in messages(house, run) if message.startswith(FIRST)]
         assert any("'distance_km above 0, at most 30' does not hold" in message for message in told)
         assert not any("last good one" in message for message in told)
+        checks = house.evaluations("accepted", "expectations_hold", run.run_id)
+        assert [key for key in (GOOD, FIRST) if "data docs" in checks[key].metadata] == [FIRST], "the last of the run"
 
 
 def negative(*, one_in: int) -> pl.Expr:
