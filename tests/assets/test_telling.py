@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -43,7 +44,7 @@ def test_a_day_that_goes_on_tells_its_failing_rows_and_is_held_against_none(tmp_
     with open_house(tmp_path / "home") as house:
         house.rewrite(FIRST, negative(one_in=100))
 
-        run = house.run(*ROWS, keys=(GOOD, FIRST))
+        run = replace(house, illustrated=True).run(*ROWS, keys=(GOOD, FIRST))
 
         assert run.success
         told = [message for message in messages(house, run) if message.startswith(FIRST)]
