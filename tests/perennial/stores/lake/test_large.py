@@ -242,8 +242,8 @@ def test_a_new_feature_of_a_large_partition_is_a_column_of_its_table(tables: Tab
 class Tended(Lakehouse):
     """A lake whose care changes a table as soon as a writer has looked at it."""
 
-    def _open(self, table: str) -> DeltaTable:
-        delta = Lakehouse._open(self, table)
+    def _open(self, table: str, version: int | None = None) -> DeltaTable:
+        delta = Lakehouse._open(self, table, version)
         if delta.metadata().configuration.get("tended") is None:
             delta.alter.set_table_properties({"tended": "yes"}, raise_if_not_exists=False)
             return DeltaTable(self.path(table), version=delta.version() - 1)
