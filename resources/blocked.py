@@ -3,6 +3,7 @@
 Dagster keeps a failed run's error as text for people; the log has a line for each partition and asset.
 """
 
+import logging
 import re
 
 import dagster as dg
@@ -27,7 +28,7 @@ def blocked_in(instance: dg.DagsterInstance, run_id: str) -> dict[str, set[str]]
         return {}
     found: dict[str, set[str]] = {}
     for entry in instance.all_logs(run_id):
-        line = None if entry.is_dagster_event else LINE.match(entry.user_message)
+        line = LINE.match(entry.user_message) if entry.level == logging.ERROR and not entry.is_dagster_event else None
         if line:
             found.setdefault(line["key"], set()).add(line["name"])
     return found

@@ -89,7 +89,7 @@ def build_failed_checks() -> dg.SensorDefinition:
         said = []
         for one in failing:
             settled = one.id in waiting or not ended.get(one.run_id, True)
-            if not settled and _stands(context.instance, one):
+            if not settled and last[one.key] == one.id and _stands(context.instance, one):
                 tables.operations.raise_alert(one.pipeline, one.kind, one.key, one.message(home), at=clock.now())
                 said.append(f"raised {one.key}")
         said += _close(tables, [one for one in new if one.evaluation.passed and last[one.key] == one.id], clock)
