@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from perennial.training.candidates.base import LearningCurve
 
 BLUE, ORANGE, INK, FAINT = "#4c78a8", "#f58518", "#33373d", "#b8bec6"
+ABOVE: Mapping[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "ncols": 2, "borderaxespad": 0.2}
+"""Where a legend stands that no line may cross: a place that is searched for takes longer the more there is to see."""
 
 
 def answer_pictures(
@@ -39,7 +41,7 @@ def learning_curve_picture(curve: LearningCurve, *, unit: str) -> bytes:
     axes.plot(rounds, curve.train, color=FAINT, label="train")
     axes.plot(range(1, len(curve.validation) + 1), curve.validation, color=BLUE, label="validation")
     axes.set_xlabel("round")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper right")
     return _png(figure)
 
 
@@ -86,7 +88,7 @@ def calibration_picture(label: np.ndarray[Any, Any], predicted: np.ndarray[Any, 
         right.hist(predicted[part], bins=bounds, color=color, alpha=0.7, label=name)
     right.set_xlabel("prediction")
     right.set_ylabel("rows")
-    right.legend(frameon=False)
+    right.legend(frameon=False, fontsize=8, **ABOVE)
     for axes in (left, right):
         _clean(axes)
     return _png(figure)

@@ -60,7 +60,7 @@ def _panel(title: str) -> tuple[Figure, Axes]:
 
 def _png(figure: Figure, axes: Axes) -> bytes:
     if len(axes.lines) > 1:
-        axes.legend(frameon=False, fontsize=8)
+        figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=90, metadata={"Software": None})
     return buffer.getvalue()

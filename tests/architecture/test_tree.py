@@ -16,6 +16,8 @@ STOP = 300
 """Lines of a module at which it says two things."""
 ABSOLUTE = re.compile(r"(?<![\w.~$}])/(?:work|root|home|opt|Users|mnt)/[\w.]")
 REGISTRY = re.compile("|".join(re.escape(".".join(parts)) for parts in [("pypi", "org"), ("pythonhosted", "org")]))
+SEARCHED = re.compile(r"\.legend\((?!.*(?:\bloc=|\*\*ABOVE))")
+"""A legend without a place: matplotlib looks for one, and warns when that takes it a second."""
 NO_TEXT = {".png", ".svg", ".parquet", ".gz", ".zip", ".ico"}
 
 
@@ -53,6 +55,11 @@ def test_no_committed_file_holds_an_absolute_path_of_a_machine() -> None:
 
 def test_no_committed_file_names_a_package_registry() -> None:
     assert offences(REGISTRY) == []
+
+
+def test_no_legend_is_left_to_find_its_place() -> None:
+    assert offences(SEARCHED) == []
+    assert SEARCHED.search("axes.legend(frameon=False)")
 
 
 @pytest.mark.parametrize("line", ["x = '/work/main'", "see /root/.pyenv", "file:///opt/wheels"])

@@ -70,6 +70,7 @@ def block_a_day(world: World, *, asset: str = "accepted", beside: str | None = N
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def judged(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
+        context.log.info(blocked_line("eta", "2024-01-01", asset, "as it is said of a day that is not"))
         context.log.error(blocked_line("eta", blocked, asset, "a test"))
         yield from ()
         raise PartitionBlocked("1 of 3 partitions are blocked", where="eta")
