@@ -145,8 +145,18 @@ class Lakehouse:
 
     def _open(self, table: str, version: int | None = None) -> DeltaTable:
         from deltalake import DeltaTable
+        from deltalake.exceptions import TableNotFoundError
 
-        return DeltaTable(self.path(table), version=version, storage_options=dict(self.storage_options))
+        try:
+            return DeltaTable(self.path(table), version=version, storage_options=dict(self.storage_options))
+        except TableNotFoundError as error:
+            raise PerennialError(
+                "the lake has no such table",
+                where=table,
+                found=f"nothing at {self.path(table)}",
+                expected="a table with rows of a partition",
+                hint=f"perennial backfill {table.partition('/')[0]} FROM TO; or PERENNIAL_HOME names another home",
+            ) from error
 
     def _scan(self, delta: DeltaTable) -> pl.LazyFrame:
         """The rows of a table that is open: Polars opens one that it is given by its path for each question."""

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial.content import content_hash
-from perennial.errors import SchemaSkew
+from perennial.errors import PerennialError, SchemaSkew
 from perennial.stores.lake.lakehouse import Lakehouse, Partitions
 from perennial.stores.lake.tables import Outcome, Tables
 from pipelines.delivery_eta import delivery_eta
@@ -46,6 +46,14 @@ def test_a_partition_is_read_back_in_the_order_of_its_rows(tables: Tables) -> No
 
     assert tables.read(delivery_eta, "landed", [B, A])["value"].to_list() == [9, 8, 3, 1, 2]
     assert tables.read(delivery_eta, "landed", [B], ["value"])["value"].to_list() == [3, 1, 2]
+
+
+def test_a_table_that_nobody_wrote_is_named_with_the_way_to_have_it(tables: Tables) -> None:
+    with pytest.raises(PerennialError, match="no such table") as raised:
+        tables.read(delivery_eta, "landed", [A])
+
+    for word in ("delivery_eta/landed", "perennial backfill delivery_eta FROM TO", "PERENNIAL_HOME"):
+        assert word in str(raised.value)
 
 
 def test_the_same_content_again_is_not_written(tables: Tables) -> None:
