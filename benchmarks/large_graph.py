@@ -19,6 +19,7 @@ from benchmarks.till import DAY, full_till, till
 from perennial.graph.lineage import steps_of
 from perennial.graph.stages import data_assets
 from perennial.settings import find_home
+from resources.ending import end_at_once
 from resources.instance import open_instance
 from resources.runs import run_assets
 from resources.stores import open_tables, resources
@@ -28,6 +29,7 @@ TABLES = ("landed", "accepted", "features")
 
 def main(which: str = "features") -> None:
     """Run the data assets, those up to `features` or all."""
+    end_at_once()  # as the code location does
     home, pipeline = find_home(os.environ), full_till if which == "all" else till
     names = data_assets(pipeline) if which == "all" else (*TABLES, "quarantined")
     shown = steps_of(pipeline) if which == "all" else TABLES

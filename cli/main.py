@@ -24,6 +24,7 @@ from cli.status import status
 from cli.train import train
 from perennial.errors import PerennialError
 from perennial.settings import turn_telemetry_off
+from resources.ending import end_at_once
 
 app = typer.Typer(
     help="Keep machine-learning models fresh. All state lies under PERENNIAL_HOME.",
@@ -76,6 +77,7 @@ for command in (
 def main() -> None:
     """Run the command that the arguments name; an error of ours is one red line and exit code 1."""
     turn_telemetry_off(os.environ)
+    end_at_once()
     try:
         app()
     except PerennialError as error:

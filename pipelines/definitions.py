@@ -7,6 +7,7 @@ import dagster as dg
 
 from assets.pipeline import build_assets, build_broken
 from pipelines.discovery import Discovered, discover
+from resources.ending import end_at_once
 from resources.stores import resources
 from sensors.maintenance import build_maintenance
 from sensors.pipeline import build_automation, build_shared
@@ -28,5 +29,6 @@ def build_definitions(discovered: Discovered) -> dg.Definitions:
     )
 
 
+end_at_once()
 discovered = discover()
 defs = build_definitions(discovered)

@@ -9,6 +9,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from perennial.settings import Home, home_at, turn_telemetry_off
@@ -25,7 +26,13 @@ MEMORY, ROOM = Path("/dev/shm"), 2 * 2**30  # noqa: S108 - each test makes folde
 LONG = ("journeys", "docs", "browser", "assets", "cli", "sensors", "world")
 """Folders of `tests/` with long files, in the order in which they begin: at the end no worker waits for another."""
 
-quick = hypothesis_settings(deadline=None, derandomize=True, print_blob=True, max_examples=50)
+quick = hypothesis_settings(
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow],  # as the deadline: a slow machine is no defect
+)
 hypothesis_settings.register_profile("quick", quick)
 hypothesis_settings.register_profile("thorough", quick, max_examples=200)  # of `make test-slow`
 hypothesis_settings.load_profile("quick")
