@@ -12,5 +12,4 @@ def end_at_once() -> None:
     With Dagster, Great Expectations and Polars loaded they take 1.5 s of every run and command. What `with`, `atexit`
     and `weakref.finalize` close is closed as ever; Python promises of no other object that it is finalized at the end.
     """
-    atexit.unregister(gc.freeze)
     atexit.register(gc.freeze)

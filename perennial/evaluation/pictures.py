@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from perennial.training.candidates.base import LearningCurve
 
 BLUE, ORANGE, INK, FAINT = "#4c78a8", "#f58518", "#33373d", "#b8bec6"
-ABOVE: Mapping[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "ncols": 2, "borderaxespad": 0.2}
-"""Where a legend stands that no line may cross: a place that is searched for takes longer the more there is to see."""
 
 
 def answer_pictures(
@@ -88,7 +86,7 @@ def calibration_picture(label: np.ndarray[Any, Any], predicted: np.ndarray[Any, 
         right.hist(predicted[part], bins=bounds, color=color, alpha=0.7, label=name)
     right.set_xlabel("prediction")
     right.set_ylabel("rows")
-    right.legend(frameon=False, fontsize=8, **ABOVE)
+    right.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.2)
     for axes in (left, right):
         _clean(axes)
     return _png(figure)

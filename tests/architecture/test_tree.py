@@ -16,7 +16,7 @@ STOP = 300
 """Lines of a module at which it says two things."""
 ABSOLUTE = re.compile(r"(?<![\w.~$}])/(?:work|root|home|opt|Users|mnt)/[\w.]")
 REGISTRY = re.compile("|".join(re.escape(".".join(parts)) for parts in [("pypi", "org"), ("pythonhosted", "org")]))
-SEARCHED = re.compile(r"\.legend\((?!.*(?:\bloc=|\*\*ABOVE))")
+SEARCHED = re.compile(r"\.legend\((?!.*\bloc=)")
 """A legend without a place: matplotlib looks for one, and warns when that takes it a second."""
 NO_TEXT = {".png", ".svg", ".parquet", ".gz", ".zip", ".ico"}
 
