@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from perennial.drawing import BLUE, FAINT, INK, ORANGE, blank_figure, clean, png, titled_axes
 from perennial.evaluation.classification import BINS, bins_of, confusion_flags
 from perennial.objective import BinaryClassification, Objective, Regression
 
 if TYPE_CHECKING:
     import numpy as np
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from perennial.training.candidates.base import LearningCurve
 
-BLUE, ORANGE, INK, FAINT = "#4c78a8", "#f58518", "#33373d", "#b8bec6"
+WIDE = 8.0, 3.2
+"""Inches of two diagrams side by side."""
 
 
 def answer_pictures(
@@ -34,20 +33,20 @@ def answer_pictures(
 
 def learning_curve_picture(curve: LearningCurve, *, unit: str) -> bytes:
     """PNG of the error after each round, on the fitted rows and on the validation rows."""
-    figure, axes = _panel(f"error by round [{unit}]")
+    figure, axes = titled_axes(f"error by round [{unit}]", 6.4, 3.0)
     rounds = range(1, len(curve.train) + 1)
     axes.plot(rounds, curve.train, color=FAINT, label="train")
     axes.plot(range(1, len(curve.validation) + 1), curve.validation, color=BLUE, label="validation")
     axes.set_xlabel("round")
     axes.legend(frameon=False, loc="upper right")
-    return _png(figure)
+    return png(figure)
 
 
 def error_picture(label: np.ndarray[Any, Any], predicted: np.ndarray[Any, Any], *, unit: str) -> bytes:
     """PNG of predictions against outcomes, with the distribution of their differences."""
     import numpy as np
 
-    figure = _figure(8.0, 3.2)
+    figure = blank_figure(*WIDE)
     left, right = figure.subplots(1, 2)
     low, high = _apart(*np.quantile(np.concatenate([label, predicted]), [0.001, 0.999]))
     left.hexbin(label, predicted, gridsize=40, extent=(low, high, low, high), mincnt=1, cmap="Blues", bins="log")
@@ -61,15 +60,15 @@ def error_picture(label: np.ndarray[Any, Any], predicted: np.ndarray[Any, Any], 
     right.set_xlabel(f"prediction minus outcome [{unit}]")
     right.set_ylabel("rows")
     for axes in (left, right):
-        _clean(axes)
-    return _png(figure)
+        clean(axes)
+    return png(figure)
 
 
 def calibration_picture(label: np.ndarray[Any, Any], predicted: np.ndarray[Any, Any], *, unit: str) -> bytes:
     """PNG of the share of positives by predicted probability (reliability), over how often each is predicted."""
     import numpy as np
 
-    figure = _figure(8.0, 3.2)
+    figure = blank_figure(*WIDE)
     left, right = figure.subplots(1, 2)
     inside = bins_of(predicted)
     rows = np.bincount(inside, minlength=BINS)
@@ -88,15 +87,15 @@ def calibration_picture(label: np.ndarray[Any, Any], predicted: np.ndarray[Any, 
     right.set_ylabel("rows")
     right.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.2)
     for axes in (left, right):
-        _clean(axes)
-    return _png(figure)
+        clean(axes)
+    return png(figure)
 
 
 def roc_picture(label: np.ndarray[Any, Any], predicted: np.ndarray[Any, Any]) -> bytes:
     """PNG of the ROC curve, and of precision against recall, over all thresholds."""
     import numpy as np
 
-    figure = _figure(8.0, 3.2)
+    figure = blank_figure(*WIDE)
     left, right = figure.subplots(1, 2)
     levels, place = np.unique(-predicted, return_inverse=True)
     hits, alarms = (
@@ -113,15 +112,15 @@ def roc_picture(label: np.ndarray[Any, Any], predicted: np.ndarray[Any, Any]) ->
     right.set_xlabel("recall")
     right.set_ylabel("precision")
     for axes in (left, right):
-        _clean(axes)
-    return _png(figure)
+        clean(axes)
+    return png(figure)
 
 
 def confusion_picture(
     label: np.ndarray[Any, Any], predicted: np.ndarray[Any, Any], *, objective: BinaryClassification
 ) -> bytes:
     """PNG of how many rows of each outcome were decided which way at the objective's threshold."""
-    figure, axes = _panel(f"decisions at {objective.cut:.3g} [rows]", height=2.6)
+    figure, axes = titled_axes(f"decisions at {objective.cut:.3g} [rows]", 6.4, 2.6)
     cells = [int(flags.sum()) for flags in confusion_flags(label, predicted, objective.cut).values()]
     table = [[cells[0], cells[2]], [cells[1], cells[3]]]
     axes.imshow(table, cmap="Blues", vmin=0, aspect="auto")
@@ -133,12 +132,12 @@ def confusion_picture(
         axes.text(column, row, text, ha="center", va="center", color=shade)
     axes.set_xticks([0, 1], [f"decided: {word}" for word in words])
     axes.set_yticks([0, 1], [f"was {word}" for word in words])
-    return _png(figure)
+    return png(figure)
 
 
 def comparison_picture(measured: Mapping[str, tuple[float, float, float]], *, title: str, unit: str) -> bytes:
     """PNG of several models' metric, each with its interval: `name -> (value, low, high)`."""
-    figure, axes = _panel(f"{title} [{unit}]", height=0.9 + 0.4 * len(measured))
+    figure, axes = titled_axes(f"{title} [{unit}]", 6.4, 0.9 + 0.4 * len(measured))
     names = list(reversed(list(measured)))
     for row, name in enumerate(names):
         value, low, high = measured[name]
@@ -147,37 +146,9 @@ def comparison_picture(measured: Mapping[str, tuple[float, float, float]], *, ti
         axes.annotate(f"{value:.3g}", (value, row), textcoords="offset points", xytext=(0, 7), ha="center", fontsize=8)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(-0.6, len(measured) - 0.3)
-    return _png(figure)
+    return png(figure)
 
 
 def _apart(low: float, high: float) -> tuple[float, float]:
     """Bounds that an axis can be cut between, also when all values are one."""
     return (low, high) if high - low > 1e-6 * (1 + abs(low) + abs(high)) else (low - 0.5, high + 0.5)
-
-
-def _panel(title: str, *, height: float = 3.0) -> tuple[Figure, Axes]:
-    figure = _figure(6.4, height)
-    axes = figure.subplots()
-    axes.set_title(title, loc="left", fontsize=10, color=INK)
-    _clean(axes)
-    return figure, axes
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _clean(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8, colors=INK)
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90, metadata={"Software": None})
-    return buffer.getvalue()

@@ -6,13 +6,13 @@ are counted and never shown.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from perennial.drawing import BLUE, FAINT, INK, blank_figure, png
 from perennial.schema import Schema
 from perennial.validation.by_partition import Partitions, Values, settled
 
@@ -29,7 +29,6 @@ FREQUENT = 3
 """Most frequent values in the table of a partition."""
 PANELS = 24
 """Columns drawn in one picture."""
-BAR, FAINT, INK = "#4c78a8", "#b8bec6", "#33373d"
 
 PROFILE_SCHEMA = pl.Schema(
     {"partition": pl.String, "column": pl.String, "kind": pl.String, "unit": pl.String}
@@ -71,15 +70,12 @@ def summary_row(profile: Mapping[str, Any]) -> dict[str, Any]:
 def histogram_picture(profile: pl.DataFrame) -> bytes:
     """PNG of the profile of one partition: a small panel for each of its first columns worth drawing."""
     import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
     drawn = [row for row in profile.iter_rows(named=True) if _worth_drawing(row)][:PANELS]
     across = min(4, max(1, len(drawn)))
     down = -(-len(drawn) // across) or 1
     with mpl.rc_context({"font.size": 7, "axes.linewidth": 0.5, "text.color": INK, "font.family": "DejaVu Sans"}):
-        figure = Figure(figsize=(across * 2.3, down * 1.45 + 0.35), dpi=100, facecolor="white")
-        FigureCanvasAgg(figure)
+        figure = blank_figure(across * 2.3, down * 1.45 + 0.35, dpi=100, arranged=False)
         figure.suptitle(_title(profile, len(drawn)), x=0.01, y=1 - 0.08 / figure.get_figheight(), ha="left", fontsize=9)
         for position, row in enumerate(drawn, start=1):
             _draw(figure.add_subplot(down, across, position), row)
@@ -87,9 +83,7 @@ def histogram_picture(profile: pl.DataFrame) -> bytes:
         figure.subplots_adjust(
             left=0.02, right=0.985, bottom=0.2 / figure.get_figheight(), top=1 - 1.5 * margin, hspace=0.5, wspace=0.12
         )
-        picture = io.BytesIO()
-        figure.savefig(picture, format="png")
-    return picture.getvalue()
+        return png(figure)
 
 
 def _profile(values: Values, name: str, dtype: pl.DataType, schema: Schema | None) -> pl.LazyFrame:
@@ -217,7 +211,7 @@ def _draw_bars(axes: Axes, top: Sequence[Mapping[str, Any]], rows: int) -> None:
     shown = list(top[:6])
     places = range(len(shown))
     shares = [item["count"] / rows for item in shown]
-    axes.barh(places, shares, height=0.78, color=BAR, alpha=0.55)
+    axes.barh(places, shares, height=0.78, color=BLUE, alpha=0.55)
     for place, item, share in zip(places, shown, shares, strict=True):
         words = f"{_short(item['value'], 22)}  {_percent(share)}"
         axes.text(0.02, place, words, va="center", fontsize=6.5, transform=axes.get_yaxis_transform())
@@ -229,7 +223,7 @@ def _draw_bars(axes: Axes, top: Sequence[Mapping[str, Any]], rows: int) -> None:
 
 def _draw_histogram(axes: Axes, row: Mapping[str, Any]) -> None:
     edges, counts = row["edges"], row["counts"]
-    axes.stairs(counts, edges, fill=True, color=BAR)
+    axes.stairs(counts, edges, fill=True, color=BLUE)
     axes.axvline(row["p50"], color=INK, linewidth=0.8, linestyle=(0, (3, 2)))
     axes.set_xlim(edges[0], edges[-1])
     marks = [edges[0], (edges[0] + edges[-1]) / 2, edges[-1]]

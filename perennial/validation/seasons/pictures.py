@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 from typing import TYPE_CHECKING
 
+from perennial.drawing import BLUE, INK, ORANGE, blank_figure, png
 from perennial.validation.seasons.baseline import kind_of
 from perennial.validation.seasons.judgement import Culprit, Judgement, season_of
 from perennial.validation.seasons.panel import Name, Panel
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from perennial.declaration import Pipeline
 
-COLOURS = {"pass": "#4c78a8", "warn": "#e0a200", "retrain": "#f58518", "block": "#d62728"}
-INK, FAINT, LIKE = "#33373d", "#c9ced5", "#7d8793"
+COLOURS = {"pass": BLUE, "warn": "#e0a200", "retrain": ORANGE, "block": "#d62728"}
+FAINT, LIKE = "#c9ced5", "#7d8793"
 PANELS = 6
 ACROSS = 3
 WORDS = {
@@ -36,16 +36,13 @@ VERDICTS = {
 def season_picture(panel: Panel, judgement: Judgement, pipeline: Pipeline) -> bytes:
     """PNG of the culprits, a panel each: grey the history, dark the partitions of its season, coloured itself."""
     import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
     drawn = _drawn(panel, judgement)
     down = -(-len(drawn) // ACROSS) or 1
     said = textwrap.wrap(judgement.reason, 128)[:2]
     head = 0.42 + 0.17 * len(said)
     with mpl.rc_context({"font.size": 8, "axes.linewidth": 0.6, "text.color": INK, "font.family": "DejaVu Sans"}):
-        figure = Figure(figsize=(9.6, down * 1.95 + head), dpi=90, facecolor="white")
-        FigureCanvasAgg(figure)
+        figure = blank_figure(9.6, down * 1.95 + head, arranged=False)
         height = figure.get_figheight()
         title = f"{judgement.partition}: {judgement.verdict}, {VERDICTS[judgement.verdict]}"
         colour = COLOURS[judgement.verdict]
@@ -62,9 +59,7 @@ def season_picture(panel: Panel, judgement: Judgement, pipeline: Pipeline) -> by
         figure.subplots_adjust(
             left=0.055, right=0.985, top=1 - (head + 0.22) / height, bottom=0.3 / height, wspace=0.24, hspace=0.62
         )
-        picture = io.BytesIO()
-        figure.savefig(picture, format="png", metadata={"Software": None})
-    return picture.getvalue()
+        return png(figure)
 
 
 def _drawn(panel: Panel, judgement: Judgement) -> list[Culprit]:
