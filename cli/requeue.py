@@ -197,10 +197,11 @@ def _now_out_of_date(tables: Tables, standing: Standing, key: str, at: datetime)
     """What read other rows of `key` than stand now, a line each, with the command that mends it."""
     from perennial.graph.online import ONLINE, all_outdated
     from perennial.graph.outdated import learned_from_other
+    from perennial.graph.ranges import told_span
 
     name = standing.pipeline.name
     lines = [
-        f"out of date: {group.reason}, in {len(group.keys)} partitions from {group.keys[0]} on: {group.command}"
+        f"out of date: {group.reason}, in {told_span(group.keys)}: {group.command}"
         for group in all_outdated(standing, at)
         if not group.is_blocked and (group.keys != (key,) or group.table == ONLINE)
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
     from perennial.declaration import Pipeline
     from perennial.deployment import Version
-    from perennial.graph.outdated import Outdated
     from perennial.stores.lake.tables import Tables
     from pipelines.discovery import Discovered
 
@@ -101,6 +99,7 @@ def show_outdated(pipeline: Pipeline, tables: Tables, console: Console, *, now: 
 
     from perennial.graph.online import all_outdated
     from perennial.graph.outdated import learned_from_other
+    from perennial.graph.ranges import told_span
     from perennial.stores.lake.acknowledgements import way_out
 
     standing = tables.standing(pipeline)
@@ -108,12 +107,12 @@ def show_outdated(pipeline: Pipeline, tables: Tables, console: Console, *, now: 
     for key, why in _not_in_time(pipeline, tables, now).items():
         shown.add_row("landed", key, why, f"look at the source; sensor {pipeline.name}_arrivals says what it sees")
     for group in all_outdated(standing, now):
-        shown.add_row(group.table, _span(group.keys), Text(group.reason), Text(group.command))
+        shown.add_row(group.table, told_span(group.keys), Text(group.reason), Text(group.command))
     for key, reason in kept_out(pipeline, tables).items():
         shown.add_row("summary", key, Text(f"no training reads it: {reason}"), Text(way_out(pipeline, key)))
     changed = learned_from_other(standing, tables.records(pipeline, "training_set"))
     for as_of, keys in changed.items():
-        why = f"it learned from other rows of {_span(keys)}"
+        why = f"it learned from other rows of {told_span(keys)}"
         shown.add_row("training_set", as_of, why, f"perennial train {pipeline.name} {as_of}")
     if shown.row_count:
         console.print(shown)
@@ -124,13 +123,14 @@ def show_outdated(pipeline: Pipeline, tables: Tables, console: Console, *, now: 
 def _lines(pipeline: Pipeline, tables: Tables, now: datetime) -> list[str]:
     """What is not in time or not up to date, a line for each reason."""
     from perennial.graph.online import all_outdated
+    from perennial.graph.ranges import told_span
 
     groups = all_outdated(tables.standing(pipeline), now)
     late = _not_in_time(pipeline, tables, now)
-    lines = [f"{pipeline.name}: {_span(list(late))} {next(iter(late.values()))}"] if late else []
-    lines += [f"{pipeline.name}: {_told(group)}" for group in groups[:MOST_GROUPS]]
+    lines = [f"{pipeline.name}: {told_span(list(late))} {next(iter(late.values()))}"] if late else []
+    lines += [f"{pipeline.name}: {g.reason}, in {told_span(g.keys)}; {g.command}" for g in groups[:MOST_GROUPS]]
     if unread := kept_out(pipeline, tables):
-        first = f"{_span(list(unread))}: {next(iter(unread.values()))}"
+        first = f"{told_span(list(unread))}: {next(iter(unread.values()))}"
         lines.append(f"{pipeline.name}: no training reads {first}; see perennial status {pipeline.name}")
     rest = len(groups) - MOST_GROUPS
     return lines + ([f"{pipeline.name}: {rest} more reasons: perennial status {pipeline.name}"] if rest > 0 else [])
@@ -141,14 +141,6 @@ def _not_in_time(pipeline: Pipeline, tables: Tables, now: datetime) -> dict[str,
     from perennial.ingestion.lateness import arrivals_of, problems
 
     return problems(arrivals_of(pipeline, tables.records(pipeline, "landed")), now)
-
-
-def _told(group: Outdated) -> str:
-    return f"{group.reason}, in {len(group.keys)} partitions ({_span(group.keys)}); {group.command}"
-
-
-def _span(keys: Sequence[str]) -> str:
-    return keys[0] if len(keys) == 1 else f"{keys[0]} .. {keys[-1]}, {len(keys)} in all"
 
 
 def _last_decision(pipeline: Pipeline, tables: Tables) -> str:

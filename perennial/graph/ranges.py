@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from perennial.errors import PerennialError
 from perennial.time import Calendar
@@ -52,3 +52,12 @@ def _check_key(calendar: Calendar, key: str, where: str) -> None:
         ) from None
     if key < calendar.start or (calendar.end and key > calendar.end):
         raise PerennialError("no such partition", where=where, found=key, expected=f"a key {span}")
+
+
+def told_span(keys: Sequence[str]) -> str:
+    """`keys` as a person reads them.
+
+    >>> told_span(["2024-01", "2024-02", "2024-03"])
+    '2024-01 .. 2024-03, 3 in all'
+    """
+    return keys[0] if len(keys) == 1 else f"{keys[0]} .. {keys[-1]}, {len(keys)} in all"
