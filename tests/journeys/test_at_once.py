@@ -125,7 +125,7 @@ def check_a_backfill_ends_it(root: Path, folder: str) -> None:
         check_no_run_is_left_as_started(house)
 
 
-@pytest.mark.parametrize("corrects", [False, True])
+@pytest.mark.parametrize("corrects", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_two_deliveries_of_one_day_at_one_moment_are_two_revisions(
     delivered: Mapping[str, str], tmp_path: Path, corrects: bool
 ) -> None:

@@ -163,7 +163,7 @@ def kill_and_run_again(scene: Scene, root: Path, *, number: int) -> None:
         check_no_run_is_left_as_started(house)
 
 
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(2))
 def test_a_backfill_killed_at_a_random_moment_and_run_again_has_the_content_of_a_clean_one(
     made: Callable[[str], Scene], tmp_path: Path, number: int
 ) -> None:

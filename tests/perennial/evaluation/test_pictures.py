@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,20 +32,14 @@ PICTURES: dict[str, Callable[[], bytes]] = {
 }
 
 
-def _answer_picture(name: str, label: Array, chance: Array) -> bytes:
-    return answer_pictures(label, chance, objective=DECIDED)[name]
-
-
-for _words, _label, _chance in (
-    ("classes", CLASS, CHANCE),
-    ("only positives", np.ones(400), CHANCE),
-    ("only negatives", np.zeros(400), CHANCE),
-    ("always sure", CLASS, CLASS),
-    ("always one half", CLASS, np.full(400, 0.5)),
-    ("a single row", CLASS[:1], CHANCE[:1]),
-):
-    for _picture in ("calibration.png", "roc.png", "confusion.png"):
-        PICTURES[f"{_picture} of {_words}"] = partial(_answer_picture, _picture, _label, _chance)
+ANSWERS: dict[str, tuple[Array, Array]] = {
+    "classes": (CLASS, CHANCE),
+    "only positives": (np.ones(400), CHANCE),
+    "only negatives": (np.zeros(400), CHANCE),
+    "always sure": (CLASS, CLASS),
+    "always one half": (CLASS, np.full(400, 0.5)),
+    "a single row": (CLASS[:1], CHANCE[:1]),
+}
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -55,6 +48,15 @@ def test_a_picture_is_a_png_and_repeats_to_the_byte(name: str) -> None:
 
     assert first.startswith(PNG)
     assert PICTURES[name]() == first
+
+
+@pytest.mark.parametrize("words", ANSWERS)
+def test_the_pictures_of_classes_are_pngs_and_repeat_to_the_byte(words: str) -> None:
+    first = answer_pictures(*ANSWERS[words], objective=DECIDED)
+
+    assert list(first) == ["calibration.png", "roc.png", "confusion.png"]
+    assert all(picture.startswith(PNG) for picture in first.values())
+    assert answer_pictures(*ANSWERS[words], objective=DECIDED) == first
 
 
 def test_other_numbers_give_another_picture() -> None:

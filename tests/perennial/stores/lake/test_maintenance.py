@@ -380,7 +380,7 @@ def test_a_maintenance_killed_at_any_moment_loses_nothing(care: LakeCare) -> Non
     register(care, {"features": held})
     before, chance = hash_at(care, held), random.Random(5)
     root, now = str(Path(care.tables.lakehouse.root).parent), before
-    for number in range(6):
+    for number in range(4):
         scatter(care, "b", 12, revision=2 + number)
         now, version = hash_at(care), care.tables.lakehouse.version(TABLE) or 0
         process = SPAWN.Process(target=_maintain_for_ever, args=(root,))
