@@ -80,16 +80,17 @@ def _compute_what_follows(
     session: Session, pipeline: Pipeline, keys: Sequence[str], *, asked: Sequence[str], console: Console
 ) -> list[str]:
     """Compute those of `keys` that had seen `asked` otherwise, and give verdicts whose history is another again."""
+    from perennial.graph.ranges import told_span
     from resources.stores import open_tables
 
     tables, failures = open_tables(session.home), list[str]()
     behind, unjudged = _left(tables.standing(pipeline), keys, asked)
     if behind:
-        console.print(f"{len(behind)} partitions had seen them otherwise, and are computed again")
+        console.print(f"computed again, since they had seen these rows otherwise: {told_span(behind)}")
         failures = _compute(session, pipeline, behind, console)
         _, unjudged = _left(tables.standing(pipeline), keys, asked)
     if unjudged and not failures:
-        console.print(f"{len(unjudged)} verdicts are given again: what they rest on is another now")
+        console.print(f"judged again, since what their verdict rests on is another now: {told_span(unjudged)}")
         failures = _compute(session, pipeline, unjudged, console, only=["summary"])
     return failures
 
@@ -147,6 +148,8 @@ def _compute(
     from resources.tags import ACTOR, REASON
 
     failures: list[str] = []
+    if not keys:
+        return failures
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         names = only or data_assets(pipeline)
@@ -181,7 +184,8 @@ def _show(console: Console, keys: Sequence[str], blocked: Mapping[str, str], fai
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=f"{len(keys) - len(blocked)} partitions ok, {len(blocked)} blocked", title_justify="left")
+    ok = f"{len(keys) - len(blocked)} of {len(keys)} partitions ok"
+    table = Table(title=f"{ok}, {len(blocked)} blocked", title_justify="left")
     table.add_column("blocked")
     table.add_column("reason", overflow="fold")
     for key, reason in list(blocked.items())[:MOST_SHOWN]:

@@ -54,8 +54,9 @@ def train_as_of(session: Session, pipeline: Pipeline, as_of: str, *, console: Co
             console.print(Text(str(error), style="red"), soft_wrap=True)
         console.print(Text(f"the training failed; run {result.run_id} has its log", style="red"))
         return FAILED
-    _show_candidates(session, pipeline, as_of, console)
-    _show_gates(session, pipeline, as_of, console)
+    if not any(error.asset == "training_set" for error in result.errors):  # else nothing was trained
+        _show_candidates(session, pipeline, as_of, console)
+        _show_gates(session, pipeline, as_of, console)
     return _show_outcome(session, pipeline, result, refused, console)
 
 

@@ -51,7 +51,7 @@ def _show(console: Console, what: str, found: Mapping[str, str]) -> None:
     from rich.text import Text
 
     if found:
-        console.print(f"{len(found)} partitions {what}")
+        console.print(f"partitions {what}: {len(found)}")
     for key, why in list(found.items())[:MOST_SHOWN]:
         console.print(Text(f"{key}: {why}", style="yellow"), soft_wrap=True)  # a command can be copied from one line
     if len(found) > MOST_SHOWN:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from perennial.errors import PerennialError
 
@@ -64,6 +64,15 @@ class Home:
     """Address at which people open the MLflow UI."""
     reports_ui: str = "http://127.0.0.1:8001"
     """Address at which people open the reports."""
+
+    @property
+    def online_place(self) -> str:
+        """Which online store it is: one in the home by its name there, and never with who asks it."""
+        parts = urlsplit(self.online_store)
+        if parts.scheme == "sqlite":
+            file = Path(self.online_store.removeprefix("sqlite:///"))
+            return str(file.relative_to(self.root)) if file.is_relative_to(self.root) else str(file)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
     @property
     def artifacts(self) -> Path:

@@ -37,9 +37,14 @@ class StepError:
     message: str
 
     @property
+    def asset(self) -> str:
+        """The name of the asset that was to be made."""
+        return self.step.rpartition("__")[2]
+
+    @property
     def is_refusal(self) -> bool:
         """Whether it is one of REFUSALS."""
-        return (self.step.rpartition("__")[2], self.kind) in REFUSALS
+        return (self.asset, self.kind) in REFUSALS
 
     def __str__(self) -> str:
         return f"{self.step}: {self.message}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from dagster import DagsterInstance
 
 from perennial.settings import CLONE, Home
-from perennial.stores.folders import locked
+from perennial.stores.folders import locked, make_home
 
 LAPTOP = CLONE / "deploy" / "dagster.yaml"
 
@@ -17,8 +17,9 @@ def prepare_dagster_home(home: Home, *, template: Path = LAPTOP) -> Path:
 
     Guarantees that a reader sees the whole file, and that equal content is not written again.
     """
+    make_home(home.root)
     folder = home.dagster
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     config, content = folder / "dagster.yaml", template.read_bytes()
     if not config.is_file() or config.read_bytes() != content:
         draft = folder / f".dagster.yaml.{os.getpid()}"

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from perennial.errors import PerennialError
 from perennial.settings import CLONE, Home, find_home
 from perennial.stores.clock import Clock
 from perennial.stores.code import Code
+from perennial.stores.folders import make_home
 from perennial.stores.lake.lakehouse import Lakehouse
 from perennial.stores.lake.tables import Tables
 from perennial.stores.models.artifacts import Artifacts
@@ -27,18 +29,27 @@ if TYPE_CHECKING:
 
 
 def open_operations(home: Home) -> "Operations":
-    """The operations database, at its newest schema."""
+    """The operations database, at its newest schema. Raises PerennialError where none answers."""
+    from sqlalchemy.exc import OperationalError
+
     from perennial.stores.operations import Operations
 
-    home.root.mkdir(parents=True, exist_ok=True)
+    make_home(home.root)
     operations = Operations(home.operations_url)
-    operations.migrate()
+    try:
+        operations.migrate()
+    except OperationalError as error:
+        raise PerennialError(
+            "the operations database does not answer", where="settings", found=str(error.orig),
+            hint="is it running where PERENNIAL_OPERATIONS_URL says?",
+        ) from error  # fmt: skip
     return operations
 
 
 def open_tables(home: Home) -> Tables:
     """The lake's tables and their manifest."""
-    return Tables(lakehouse=Lakehouse(root=home.lake), operations=open_operations(home))
+    lakehouse, operations = Lakehouse(root=home.lake), open_operations(home)
+    return Tables(lakehouse=lakehouse, operations=operations, online_place=home.online_place)
 
 
 def open_training_history(home: Home) -> TrainingHistory:

@@ -108,6 +108,8 @@ class Standing:
     """The manifest of a table by its name."""
     acknowledged: Callable[[], Acknowledged] = dict
     """What persons have found right although its history blocks it; asked for only where something is blocked."""
+    online_place: str = ""
+    """The online store that servers read."""
     _loaded: dict[str, History] = field(default_factory=dict, init=False, repr=False, compare=False)
     _problems: dict[tuple[str, str, int], str | None] = field(
         default_factory=dict, init=False, repr=False, compare=False

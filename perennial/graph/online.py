@@ -1,8 +1,8 @@
 """Online: whether the online store holds the newest aggregates that the lake knows.
 
-What was brought online last is one record: of which partition, made from which aggregates. From before the first
-write until after the last it is blocked, so that a run that was killed between them counts as none. An online store
-that was emptied behind its back is told by the server, not here.
+What was brought online last is one record: of which partition, made from which aggregates, in which store. From before
+the first write until after the last it is blocked, so that a run that was killed between them counts as none. An online
+store that was emptied behind its back is told by the server, not here.
 """
 
 from __future__ import annotations
@@ -36,13 +36,15 @@ def newest_known(standing: Standing, at: datetime) -> tuple[str, PartitionRecord
     return (max(known), newest[max(known)]) if known else None
 
 
-def brought_online(standing: Standing) -> tuple[str, str] | None:
-    """The partition that was brought online last, and the content hash of its aggregates then.
+def brought_online(standing: Standing) -> tuple[str, str, str] | None:
+    """The partition that was brought online last, the content hash of its aggregates then, and the store.
 
     None also where a run ended while it wrote: nobody knows what of it is online.
     """
     record = _record(standing)
-    return (_partition(record), record.inputs[AGGREGATES]) if record and record.status == "ok" else None
+    if record is None or record.status != "ok":
+        return None
+    return _partition(record), record.inputs[AGGREGATES], _store(record)
 
 
 def problem_online(standing: Standing, at: datetime) -> tuple[str, str] | None:
@@ -58,7 +60,7 @@ def problem_online(standing: Standing, at: datetime) -> tuple[str, str] | None:
     key, aggregates = newest
     if record is None:
         return key, f"{ONLINE} is missing: nothing was brought online"
-    problem = _difference(record, key, aggregates) or standing.problem_with(AGGREGATES, key)
+    problem = _difference(standing, record, key, aggregates) or standing.problem_with(AGGREGATES, key)
     return (key, f"{ONLINE} is out of date: {problem}") if problem else None
 
 
@@ -92,10 +94,16 @@ def _partition(record: PartitionRecord) -> str:
     return str(record.provenance["partition"])
 
 
-def _difference(record: PartitionRecord, key: str, aggregates: PartitionRecord) -> str | None:
+def _store(record: PartitionRecord) -> str:
+    return str(record.provenance.get("store"))
+
+
+def _difference(standing: Standing, record: PartitionRecord, key: str, aggregates: PartitionRecord) -> str | None:
     """Why what is online is not known to be the `aggregates` of `key`."""
     if record.status != "ok":
         return str(record.reason)
+    if _store(record) != standing.online_place:
+        return "it was brought to another store"
     if _partition(record) != key:
         return f"it holds {_partition(record)}"
     return None if record.inputs[AGGREGATES] == aggregates.content_hash else f"{AGGREGATES} have changed"

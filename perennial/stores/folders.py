@@ -14,6 +14,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from perennial.errors import PerennialError
+
+
+def make_home(root: Path) -> None:
+    """Make the folder of all state, where it is not there. Raises PerennialError where it cannot be."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PerennialError(
+            "the folder of all state cannot be made", where="settings", found=f"{error.strerror} at {root}",
+            hint="set PERENNIAL_HOME to a folder that may be written",
+        ) from error  # fmt: skip
+
 
 @contextmanager
 def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:

@@ -55,3 +55,24 @@ def test_a_wrong_argument_is_one_line_that_says_what_was_expected(
     assert expected in said.errors
     assert len(said.errors.strip().splitlines()) == 1
     assert "Traceback" not in said.errors
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("PERENNIAL_HOME", "/proc/nowhere", "the folder of all state cannot be made"),
+        ("PERENNIAL_OPERATIONS_URL", "garbage", "no operations database is known at this address"),
+        ("PERENNIAL_OPERATIONS_URL", "postgresql://127.0.0.1:1/db", "the operations database does not answer"),
+    ],
+)
+@pytest.mark.parametrize("arguments", [["status"], ["backfill", "delivery_eta", "2024-01-01", "2024-01-01"]])
+def test_a_setting_that_leads_nowhere_is_one_line(
+    perennial: Command, monkeypatch: pytest.MonkeyPatch, arguments: list[str], name: str, value: str, expected: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    said = perennial(*arguments)
+
+    assert said.code == 1
+    assert expected in said.errors
+    assert len(said.errors.strip().splitlines()) == 1

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from cli.train import candidate_table
+from cli.session import Session
+from cli.train import REFUSED, candidate_table, train_as_of
+from pipelines.delivery_eta import delivery_eta
+from pipelines.discovery import Discovered
+from tests.assets.house import open_house
 
 METRICS = {
     "base_rate": {"train_log_loss": 0.621, "validation_log_loss": 0.622},
@@ -43,3 +48,16 @@ def test_each_candidate_is_a_row_of_whole_numbers_and_the_chosen_one_is_marked(w
     assert said.count("\u2713") == 1
     assert "0.472 to 0.539" in said
     assert "0.238 to 0.304" not in said, "rows that were learned from do not judge"
+
+
+def test_a_window_that_cannot_be_learned_from_is_refused_with_the_reason(tmp_path: Path) -> None:
+    said = io.StringIO()
+    with open_house(tmp_path / "home") as house:
+        found = Discovered(pipelines=(delivery_eta,), broken=())
+        session = Session(home=house.home, instance=house.instance, definitions=house.definitions, discovered=found)
+
+        code = train_as_of(session, delivery_eta, "2024-01-02", console=Console(file=said, width=200))
+
+    assert code == REFUSED
+    assert "refused: delivery_eta as of 2024-01-02: a training window of" in said.getvalue()
+    assert "Hint: train a later as-of" in said.getvalue()

@@ -206,6 +206,23 @@ def test_a_day_that_looks_back_on_what_must_land_again_is_named_for_a_backfill(h
     assert (ONLINE in status(other), check(other)) == (False, {})
 
 
+def test_another_store_is_told_and_filled_by_the_command_that_the_status_names(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = replace(house, home=replace(house.home, online_store=f"sqlite:///{tmp_path / 'another.db'}"))
+    monkeypatch.setenv("PERENNIAL_ONLINE_STORE", moved.home.online_store)
+    assert online(moved) == []
+    assert "it was brought to another store" in status(moved)
+    assert set(check(moved)) == {NEWEST}
+
+    said = run_what_status_names(moved)
+
+    assert f"renewed: {ONLINE}" in said
+    assert [state.content for state in online(moved)] == [state.content for state in online(house)]
+    assert (ONLINE in status(moved), check(moved)) == (False, {})
+    assert set(check(house)) == {NEWEST}  # the first is no longer kept
+
+
 def test_another_machine_is_refused_while_one_brings_what_it_has_looked_up(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,8 @@ class Tables:
 
     lakehouse: Lakehouse
     operations: Operations
+    online_place: str = ""
+    """The online store that servers read: what was brought to another is not online."""
 
     def save(
         self, pipeline: Pipeline, name: str, rows: pl.DataFrame, outcomes: Mapping[str, Outcome], *, at: datetime
@@ -157,6 +159,7 @@ class Tables:
             pipeline=pipeline,
             load=lambda name: self.history(pipeline, name),
             acknowledged=lambda: acknowledged(self.operations, pipeline),
+            online_place=self.online_place,
         )
 
     def known(self, pipeline: Pipeline, name: str, at: datetime) -> dict[str, PartitionRecord]:

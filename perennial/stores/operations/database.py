@@ -37,10 +37,10 @@ _LOCKS = 7_466_382
 
 
 class Database:
-    """An operations database; the file or schema is made by `migrate`."""
+    """An operations database; the file or schema is made by `migrate`. Raises PerennialError for no address of one."""
 
     def __init__(self, url: str) -> None:
-        self.url = sa.make_url(url)
+        self.url = _address(url)
         self._held = threading.local()
         self._engine = _sqlite_engine(self.url) if self.is_sqlite else _server_engine(self.url)
 
@@ -131,6 +131,22 @@ class Database:
                 yield
             finally:
                 connection.execute(sa.select(sa.func.pg_advisory_unlock(*key)))
+
+
+def _address(url: str) -> sa.URL:
+    try:
+        address = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        address = sa.URL.create("")
+    if address.drivername == "postgresql":  # of which SQLAlchemy 2.1 expects another driver
+        return address.set(drivername="postgresql+psycopg2")
+    if address.drivername not in ("sqlite", "postgresql+psycopg2"):
+        raise PerennialError(
+            "no operations database is known at this address", where="settings",
+            found=f"PERENNIAL_OPERATIONS_URL={address.drivername}://…",
+            expected="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DB",
+        )  # fmt: skip
+    return address
 
 
 def _wait_for(lock: str, take: Callable[[], bool]) -> None:

@@ -38,6 +38,7 @@ def standing(
     window: str | None = None,
     landed: bool = True,
     finished: bool = True,
+    store: str = "redis://here/0",
 ) -> Standing:
     """Two days of aggregates, made from no partials or others, and the day and content that were brought online."""
     there = {"source": "", "declaration": ROLLING.part_hash(*STEPS["landed"].declared) if landed else "before"}
@@ -49,10 +50,10 @@ def standing(
     }
     if online:
         day, content = online
-        held = replace(record(ONLINE, content), provenance={"partition": day})
+        held = replace(record(ONLINE, content), provenance={"partition": day, "store": "redis://here/0"})
         unfinished = replace(held, status="blocked", reason=UNFINISHED)
         tables[ONLINE] = {ONLINE: {1: held if finished else unfinished}}
-    found = Standing(pipeline=ROLLING, load=tables.__getitem__)
+    found = Standing(pipeline=ROLLING, load=tables.__getitem__, online_place=store)
     declared = ROLLING.part_hash(*STEPS[AGGREGATES].declared)
     for day in DAYS:
         read = {"partials": window or digest(found.across(AGGREGATES, day, 1)), "declaration": declared}
@@ -89,6 +90,15 @@ def test_what_a_run_was_writing_when_it_ended_is_named_also_where_no_aggregates_
     found = standing(online=(DAYS[1], ""), blocked=DAYS, finished=False)
 
     assert problem_online(found, KNOWN) == (DAYS[1], "online_features is out of date: no aggregates may be read")
+
+
+def test_what_was_brought_to_another_store_is_behind() -> None:
+    found = standing(online=(DAYS[1], f"of {DAYS[1]}"), store="redis://there/0")
+
+    assert problem_online(found, KNOWN) == (
+        DAYS[1],
+        "online_features is out of date: it was brought to another store",
+    )
 
 
 def test_what_is_behind_names_the_command_and_what_is_not_nothing() -> None:

@@ -50,6 +50,18 @@ def test_a_folder_that_is_not_there_is_made(tmp_path: Path) -> None:
     assert operations.ledger() == []
 
 
+@pytest.mark.parametrize("url", ["", "garbage", "mysql://me:secret@host/db", "postgresql+asyncpg://host/db"])
+def test_another_kind_of_database_is_refused_without_its_secrets(url: str) -> None:
+    with pytest.raises(PerennialError, match="no operations database is known at this address") as refused:
+        Operations(url)
+
+    assert "secret" not in str(refused.value)
+
+
+def test_postgres_needs_no_driver_named() -> None:
+    assert Operations("postgresql://me@host/db").url.drivername == "postgresql+psycopg2"
+
+
 def test_readers_of_sqlite_never_wait_for_a_writer(sqlite: Operations, at: datetime) -> None:
     with sqlite.writing("eta"):
         assert sqlite.routes() == {}
