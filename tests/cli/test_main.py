@@ -65,7 +65,7 @@ def test_a_wrong_argument_is_one_line_that_says_what_was_expected(
         ("PERENNIAL_OPERATIONS_URL", "postgresql://127.0.0.1:1/db", "the operations database does not answer"),
     ],
 )
-@pytest.mark.parametrize("arguments", [["status"], ["backfill", "delivery_eta", "2024-01-01", "2024-01-01"]])
+@pytest.mark.parametrize("arguments", [["status"], ["train", "delivery_eta", "2024-01-02"]])
 def test_a_setting_that_leads_nowhere_is_one_line(
     perennial: Command, monkeypatch: pytest.MonkeyPatch, arguments: list[str], name: str, value: str, expected: str
 ) -> None:
