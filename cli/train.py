@@ -43,7 +43,7 @@ def train_as_of(session: Session, pipeline: Pipeline, as_of: str, *, console: Co
     from rich.text import Text
 
     from perennial.graph.ranges import keys_between
-    from resources.failures import is_refused
+    from resources.failures import failed_checks, is_refused
 
     keys_between(pipeline.time, as_of, as_of, where=pipeline.name)
     result = _run(session, pipeline, as_of, console)
@@ -52,6 +52,8 @@ def train_as_of(session: Session, pipeline: Pipeline, as_of: str, *, console: Co
     if not result.success and not refused:
         for error in result.errors:
             console.print(Text(str(error), style="red"), soft_wrap=True)
+        for told in failed_checks(session.instance, result.run_id):
+            console.print(Text(told, style="red"), soft_wrap=True)
         console.print(Text(f"the training failed; run {result.run_id} has its log", style="red"))
         return FAILED
     if not any(error.asset == "training_set" for error in result.errors):  # else nothing was trained

@@ -55,6 +55,13 @@ def step_errors(events: Iterable[dg.DagsterEvent]) -> tuple[StepError, ...]:
     return tuple(_cause(event) for event in events if event.is_step_failure)
 
 
+def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    """What each check that failed in a run says of it."""
+    logged = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    found = [e.dagster_event.asset_check_evaluation_data for e in logged if e.dagster_event]
+    return [f"{each.check_name}: {each.description}" for each in found if not each.passed]
+
+
 def is_refused(failed: Iterable[StepError]) -> bool:
     """Whether a run failed for refusals only."""
     listed = list(failed)

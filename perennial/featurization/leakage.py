@@ -25,6 +25,10 @@ BINS = 50
 """Numbers are cut into so many equally full bins, so that a power which is not monotonic shows."""
 
 
+AWAITED = 0.5
+"""Where the outcomes of more than this share of a typical partition take time, nobody can know how long."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspicion:
     """What one feature knows of the outcome, and whether it knew it too early."""
@@ -211,25 +215,19 @@ def _held_out_means(cells: pl.Series, label: pl.Series) -> pl.Series:
 def _canaries(
     rows: pl.DataFrame, policy: LeakageAudit, *, group: pl.Series, seed: int
 ) -> tuple[dict[str, pl.Series], dict[str, pl.Series]]:
-    """Columns that leak by construction, as stored, and as they could be known when each prediction was made."""
+    """Columns that leak by construction, as stored, and as they could be known when each prediction was made.
+
+    What comes next can never be. Nor how long an outcome will take, unless it is there with the event.
+    """
     label = rows["label"]
     noisy = _with_noise(label, share=(1 - policy.power) / 4, seed=seed)
-    known = rows.with_columns(label=pl.when(pl.col("label_known_at") <= pl.col("event_time")).then("label"))
-    delay = (pl.col("label_known_at") - pl.col("event_time")).dt.total_seconds()
-    by_then = pl.when(pl.col("label_known_at") <= pl.col("event_time")).then(delay)
-    return (
-        {
-            **_marks(label, policy),
-            "the label": label,
-            "the label, a few of them wrong": noisy,
-            "how long the outcome took": rows.select(delay).to_series(),
-            "the mean of the group's next outcomes": _next_mean(rows, group),
-        },
-        {
-            "how long the outcome took": rows.select(by_then).to_series(),
-            "the mean of the group's next outcomes": _next_mean(known, group),
-        },
-    )
+    delay = rows.select((pl.col("label_known_at") - pl.col("event_time")).dt.total_seconds()).to_series()
+    later = {"the mean of the group's next outcomes": _next_mean(rows, group)}
+    at_once = pl.Series([0]).new_from_index(0, rows.height)
+    if changed_share(delay.clip(lower_bound=0), at_once, rows["partition"]) > AWAITED:
+        later["how long the outcome took"] = delay
+    unknown = {name: values.clear(rows.height) for name, values in later.items()}
+    return {**_marks(label, policy), "the label": label, "the label, a few of them wrong": noisy, **later}, unknown
 
 
 def _with_noise(label: pl.Series, *, share: float, seed: int) -> pl.Series:

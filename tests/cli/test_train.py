@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from cli.session import Session
-from cli.train import REFUSED, candidate_table, train_as_of
+from cli.train import FAILED, REFUSED, candidate_table, train_as_of
+from perennial import Column, Schema, Windows, col
 from pipelines.delivery_eta import delivery_eta
 from pipelines.discovery import Discovered
-from tests.assets.house import open_house
+from tests.assets.house import open_house, simulate_days
 
 METRICS = {
     "base_rate": {"train_log_loss": 0.621, "validation_log_loss": 0.622},
@@ -61,3 +63,23 @@ def test_a_window_that_cannot_be_learned_from_is_refused_with_the_reason(tmp_pat
     assert code == REFUSED
     assert "refused: delivery_eta as of 2024-01-02: a training window of" in said.getvalue()
     assert "Hint: train a later as-of" in said.getvalue()
+
+
+def test_a_feature_that_leaks_is_named_where_the_training_was_asked_for(tmp_path: Path) -> None:
+    leaking = replace(
+        delivery_eta,
+        windows=Windows(train=2, validation=1, test=1),
+        schema=Schema({**delivery_eta.schema.columns, "delivered_at": Column("datetime")}),
+        features=[*delivery_eta.features, (col("delivered_at") - col("ordered_at")).dt.total_seconds().alias("took")],
+    )
+    said = io.StringIO()
+    simulate_days(tmp_path / "home", "2024-01-01", "2024-01-04")
+    with open_house(tmp_path / "home", pipeline=leaking) as house:
+        assert house.run(keys=("2024-01-01", "2024-01-04")).success
+        found = Discovered(pipelines=(leaking,), broken=())
+        session = Session(home=house.home, instance=house.instance, definitions=house.definitions, discovered=found)
+
+        code = train_as_of(session, leaking, "2024-01-04", console=Console(file=said, width=200))
+
+    assert code == FAILED
+    assert "no_feature_leaks: feature 'took' alone orders the outcomes" in said.getvalue()

@@ -73,6 +73,21 @@ def test_innocent_features_raise_no_alarm_and_every_canary_is_caught(pipeline: P
     assert len(report.canaries) == (5 if pipeline is LATE else 4)
 
 
+@pytest.mark.parametrize("waiting", range(5))
+def test_an_outcome_that_is_there_with_the_event_has_taken_no_time_and_the_audit_holds_all_the_same(
+    waiting: int,
+) -> None:
+    frame = rows(pl.Series([math.sin(n * n) * 10 for n in range(ROWS)])).with_columns(
+        label_known_at=pl.when(pl.int_range(pl.len()) % 4 < waiting).then("label_known_at").otherwise("event_time")
+    )
+
+    report = judge(MINUTES, frame)
+
+    assert report.reason is None
+    took = [each.name for each in report.canaries if each.name == "how long the outcome took"]
+    assert took == (["how long the outcome took"] if waiting > 2 else [])
+
+
 def test_a_copy_of_the_label_is_caught_also_backwards_and_with_noise() -> None:
     label = outcomes()
     for leak in (label, 1 - label, (label + pl.Series(range(ROWS)) / ROWS * 0.9)):
