@@ -14,7 +14,7 @@ ROWS = 20_000_000
 TIMES, GIBIBYTES = 2.0, 4.0
 
 
-def run(rows: int = ROWS, *, repeats: int = 2) -> list[Row]:
+def run(rows: int = ROWS, *, repeats: int = 3) -> list[Row]:
     """Time over the plain streaming query, and memory; of all data assets the memory alone."""
     with tempfile.TemporaryDirectory() as folder:
         write_sales(Path(folder), rows)
