@@ -184,8 +184,8 @@ def _show(console: Console, keys: Sequence[str], blocked: Mapping[str, str], fai
     from rich.table import Table
     from rich.text import Text
 
-    ok = f"{len(keys) - len(blocked)} of {len(keys)} partitions ok"
-    table = Table(title=f"{ok}, {len(blocked)} blocked", title_justify="left")
+    stand = f"{len(keys) - len(blocked)} of {len(keys)} partitions ok"
+    table = Table(title=f"{stand}, {len(blocked)} blocked", title_justify="left")
     table.add_column("blocked")
     table.add_column("reason", overflow="fold")
     for key, reason in list(blocked.items())[:MOST_SHOWN]:

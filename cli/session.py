@@ -40,10 +40,10 @@ def open_session() -> Iterator[Session]:
     from pipelines.definitions import defs, discovered
     from resources.instance import open_instance
     from resources.runs import end_lost_runs
-    from resources.stores import open_operations
+    from resources.stores import open_tables
 
     home = find_home(os.environ)
-    open_operations(home)  # one that does not answer is told here, not by each step
+    open_tables(home)  # what the settings name and is not there is told here, not by each step
     with open_instance(home, os.environ) as instance:
         end_lost_runs(instance)
         yield Session(home=home, instance=instance, definitions=defs, discovered=discovered)

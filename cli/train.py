@@ -28,7 +28,7 @@ def train(
 ) -> None:
     """Train, judge and release a version as of the end of a partition.
 
-    Exit code 0: it serves. 3: a gate or the release refused it, with the reason. 1: the training failed.
+    Exit code 0: it serves. 3: it was refused, with the reason. 1: the training failed.
     """
     from cli.console import open_console
     from cli.session import open_session
@@ -43,7 +43,7 @@ def train_as_of(session: Session, pipeline: Pipeline, as_of: str, *, console: Co
     from rich.text import Text
 
     from perennial.graph.ranges import keys_between
-    from resources.failures import failed_checks, is_refused
+    from resources.failures import is_refused
 
     keys_between(pipeline.time, as_of, as_of, where=pipeline.name)
     result = _run(session, pipeline, as_of, console)
@@ -52,8 +52,6 @@ def train_as_of(session: Session, pipeline: Pipeline, as_of: str, *, console: Co
     if not result.success and not refused:
         for error in result.errors:
             console.print(Text(str(error), style="red"), soft_wrap=True)
-        for told in failed_checks(session.instance, result.run_id):
-            console.print(Text(told, style="red"), soft_wrap=True)
         console.print(Text(f"the training failed; run {result.run_id} has its log", style="red"))
         return FAILED
     if not any(error.asset == "training_set" for error in result.errors):  # else nothing was trained
@@ -153,11 +151,12 @@ def _show_gates(session: Session, pipeline: Pipeline, as_of: str, console: Conso
 def _show_outcome(session: Session, pipeline: Pipeline, result: RunResult, refused: bool, console: Console) -> int:
     from rich.text import Text
 
+    from resources.failures import failed_checks
     from resources.stores import open_operations
 
     if refused:
-        for error in result.errors:
-            console.print(Text(f"refused: {error.message}", style="red"), soft_wrap=True)
+        for why in failed_checks(session.instance, result.run_id) or [error.message for error in result.errors]:
+            console.print(Text(f"refused: {why}", style="red"), soft_wrap=True)
         return REFUSED
     champion = open_operations(session.home).champion(pipeline.name)
     serving = f"version {champion.number} (as of {champion.as_of}) serves" if champion else "nothing serves"

@@ -1,4 +1,4 @@
-"""Drawing: every picture is one PNG in one style, made without a window, the same bytes of the same numbers."""
+"""Drawing: figures, their common colours and their PNG, made without a window: equal numbers, equal bytes."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from perennial.errors import PerennialError
 
@@ -32,7 +32,7 @@ SETTINGS: Mapping[str, str] = {
     "PERENNIAL_HOME": "Folder of all state; `.perennial/` beside `pyproject.toml` by default.",
     "PERENNIAL_LAKE": "Folder or address of the Delta tables; `lake/` by default.",
     "PERENNIAL_BUNDLES": "Folder of the bundles; `bundles/` by default.",
-    "PERENNIAL_OPERATIONS_URL": "SQLAlchemy address of the operations database; SQLite in `operations.db` by default.",
+    "PERENNIAL_OPERATIONS_URL": "Address of the operations database; SQLite in `operations.db` by default.",
     "PERENNIAL_ONLINE_STORE": "Address of the online feature store; SQLite in `feature_store/online.db` by default.",
     "PERENNIAL_MLFLOW_URL": "Tracking address of MLflow; SQLite in `mlflow/mlflow.db` by default.",
     "PERENNIAL_DAGSTER_UI": "Address at which people open the Dagster UI, for links; http://127.0.0.1:3000 by default.",
@@ -53,7 +53,7 @@ class Home:
     bundles: Path
     """Folder of the bundles, each named by its sha256."""
     operations_url: str
-    """SQLAlchemy address of the operations database."""
+    """Address of the operations database: sqlite:/// or postgresql://."""
     mlflow_url: str
     """Tracking address of MLflow."""
     online_store: str
@@ -64,15 +64,6 @@ class Home:
     """Address at which people open the MLflow UI."""
     reports_ui: str = "http://127.0.0.1:8001"
     """Address at which people open the reports."""
-
-    @property
-    def online_place(self) -> str:
-        """Which online store it is: one in the home by its name there, and never with who asks it."""
-        parts = urlsplit(self.online_store)
-        if parts.scheme == "sqlite":
-            file = Path(self.online_store.removeprefix("sqlite:///"))
-            return str(file.relative_to(self.root)) if file.is_relative_to(self.root) else str(file)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
     @property
     def artifacts(self) -> Path:

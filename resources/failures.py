@@ -15,6 +15,7 @@ REFUSALS = frozenset(
         ("training_set", "NoMatureLabels"),
         ("training_set", "PartitionBlocked"),
         ("training_set", "RuleBroken"),
+        ("training_set", "DagsterAssetCheckFailedError"),
         ("dossier", "DagsterAssetCheckFailedError"),
         ("release", "Failure"),
     }
@@ -56,10 +57,10 @@ def step_errors(events: Iterable[dg.DagsterEvent]) -> tuple[StepError, ...]:
 
 
 def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[str]:
-    """What each check that failed in a run says of it."""
+    """Why checks failed in a run, of those that say why."""
     logged = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
     found = [e.dagster_event.asset_check_evaluation_data for e in logged if e.dagster_event]
-    return [f"{each.check_name}: {each.description}" for each in found if not each.passed]
+    return [f"{each.check_name}: {each.description}" for each in found if not each.passed and each.description]
 
 
 def is_refused(failed: Iterable[StepError]) -> bool:

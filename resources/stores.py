@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from perennial.errors import PerennialError
 from perennial.settings import CLONE, Home, find_home
 from perennial.stores.clock import Clock
 from perennial.stores.code import Code
@@ -22,6 +21,7 @@ from perennial.stores.models.bundles import BundleStore
 from perennial.stores.models.retraining import TrainingHistory
 from perennial.stores.models.tracking import Tracking
 from perennial.stores.online.feature_store import FeatureStore
+from perennial.stores.online.places import place_of
 from perennial.stores.sources import Sources
 
 if TYPE_CHECKING:
@@ -29,27 +29,22 @@ if TYPE_CHECKING:
 
 
 def open_operations(home: Home) -> "Operations":
-    """The operations database, at its newest schema. Raises PerennialError where none answers."""
-    from sqlalchemy.exc import OperationalError
-
+    """The operations database, at its newest schema. Raises PerennialError where it cannot be opened."""
     from perennial.stores.operations import Operations
 
     make_home(home.root)
     operations = Operations(home.operations_url)
-    try:
-        operations.migrate()
-    except OperationalError as error:
-        raise PerennialError(
-            "the operations database does not answer", where="settings", found=str(error.orig),
-            hint="is it running where PERENNIAL_OPERATIONS_URL says?",
-        ) from error  # fmt: skip
+    operations.migrate()
     return operations
 
 
 def open_tables(home: Home) -> Tables:
     """The lake's tables and their manifest."""
-    lakehouse, operations = Lakehouse(root=home.lake), open_operations(home)
-    return Tables(lakehouse=lakehouse, operations=operations, online_place=home.online_place)
+    return Tables(
+        lakehouse=Lakehouse(root=home.lake),
+        operations=open_operations(home),
+        online_place=place_of(home.online_store, home=home.root),
+    )
 
 
 def open_training_history(home: Home) -> TrainingHistory:

@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
 from perennial.bundle.bundle import open_bundle
+from perennial.errors import PerennialError
 from perennial.prediction.scoring import Predictor
 from perennial.settings import Home
 from perennial.stores.models.bundles import BundleStore
@@ -133,7 +134,7 @@ def _follower(
     def follow() -> None:
         try:
             secret()
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, OSError, PerennialError) as error:
             models.note_trouble(error)
         else:
             models.refresh(operations, bundles)

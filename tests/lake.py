@@ -100,4 +100,4 @@ def open_tables(root: Path) -> Tables:
     root.mkdir(parents=True, exist_ok=True)
     operations = Operations(home.operations_url)
     operations.migrate()
-    return Tables(lakehouse=Lakehouse(root=home.lake), operations=operations)
+    return Tables(lakehouse=Lakehouse(root=home.lake), operations=operations, online_place="")

@@ -109,7 +109,7 @@ class Standing:
     acknowledged: Callable[[], Acknowledged] = dict
     """What persons have found right although its history blocks it; asked for only where something is blocked."""
     online_place: str = ""
-    """The online store that servers read."""
+    """Which online store the settings name."""
     _loaded: dict[str, History] = field(default_factory=dict, init=False, repr=False, compare=False)
     _problems: dict[tuple[str, str, int], str | None] = field(
         default_factory=dict, init=False, repr=False, compare=False

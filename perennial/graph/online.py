@@ -103,7 +103,7 @@ def _difference(standing: Standing, record: PartitionRecord, key: str, aggregate
     if record.status != "ok":
         return str(record.reason)
     if _store(record) != standing.online_place:
-        return "it was brought to another store"
+        return "it was not brought to this store"
     if _partition(record) != key:
         return f"it holds {_partition(record)}"
     return None if record.inputs[AGGREGATES] == aggregates.content_hash else f"{AGGREGATES} have changed"

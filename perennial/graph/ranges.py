@@ -55,7 +55,7 @@ def _check_key(calendar: Calendar, key: str, where: str) -> None:
 
 
 def told_span(keys: Sequence[str]) -> str:
-    """`keys` as a person reads them.
+    """`keys`, at least one, as a person reads them.
 
     >>> told_span(["2024-01", "2024-02", "2024-03"])
     '2024-01 .. 2024-03, 3 in all'

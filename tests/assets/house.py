@@ -17,6 +17,7 @@ import polars as pl
 import pytest
 
 from assets.pipeline import build_assets
+from cli.session import Session
 from perennial.content import content_hash
 from perennial.declaration import Pipeline
 from perennial.graph.stages import data_assets
@@ -25,6 +26,7 @@ from perennial.stores.clock import Clock
 from perennial.stores.lake.tables import Tables
 from perennial.stores.sources import Sources
 from pipelines.delivery_eta import delivery_eta
+from pipelines.discovery import Discovered
 from resources.instance import open_instance
 from resources.runs import RunResult, run_assets
 from resources.stores import open_tables, resources
@@ -63,6 +65,12 @@ class House:
     @cached_property
     def tables(self) -> Tables:
         return open_tables(self.home)
+
+    @property
+    def session(self) -> Session:
+        """What a command works with."""
+        discovered = Discovered(pipelines=(self.pipeline,), broken=())
+        return Session(home=self.home, instance=self.instance, definitions=self.definitions, discovered=discovered)
 
     @property
     def sources(self) -> Sources:

@@ -58,7 +58,9 @@ def test_a_damaged_file_blocks_its_day_alone_until_it_is_mended(perennial: Comma
     mended = perennial("backfill", "delivery_eta", FIRST, LAST)
     assert mended.code == 0
     assert "1 of 4 partitions to compute" in mended.output
-    assert "computed again, since they had seen these rows otherwise: 2024-01-0" in mended.output
+    assert (
+        "computed again, since they had seen these rows otherwise: 2024-01-03 .. 2024-01-04, 2 in all" in mended.output
+    )
 
 
 def test_a_simulation_that_was_killed_is_gone_on_with(perennial: Command, home: Home) -> None:

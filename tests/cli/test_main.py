@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from perennial.settings import CLONE
 from tests.cli.conftest import Command
 
 HEAVY = ("dagster", "mlflow", "torch", "sklearn", "great_expectations", "evidently", "fastapi", "sqlalchemy")
@@ -62,7 +63,15 @@ def test_a_wrong_argument_is_one_line_that_says_what_was_expected(
     [
         ("PERENNIAL_HOME", "/proc/nowhere", "the folder of all state cannot be made"),
         ("PERENNIAL_OPERATIONS_URL", "garbage", "no operations database is known at this address"),
-        ("PERENNIAL_OPERATIONS_URL", "postgresql://127.0.0.1:1/db", "the operations database does not answer"),
+        ("PERENNIAL_OPERATIONS_URL", "postgresql://127.0.0.1:1/db", "the operations database cannot be opened"),
+        (
+            "PERENNIAL_OPERATIONS_URL",
+            "sqlite:////proc/nowhere/operations.db",
+            "the operations database cannot be opened",
+        ),
+        ("PERENNIAL_OPERATIONS_URL", f"sqlite:///{CLONE}", "unable to open database file"),
+        ("PERENNIAL_OPERATIONS_URL", f"sqlite:///{CLONE}/README.md", "file is not a database"),
+        ("PERENNIAL_ONLINE_STORE", "redis://:a[b@host/0", "no online store is known at this address"),
     ],
 )
 @pytest.mark.parametrize("arguments", [["status"], ["train", "delivery_eta", "2024-01-02"]])

@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cli.session import Session
-from cli.train import FAILED, REFUSED, candidate_table, train_as_of
+from cli.train import REFUSED, candidate_table, train_as_of
 from perennial import Column, Schema, Windows, col
 from pipelines.delivery_eta import delivery_eta
-from pipelines.discovery import Discovered
 from tests.assets.house import open_house, simulate_days
 
 METRICS = {
@@ -55,10 +53,7 @@ def test_each_candidate_is_a_row_of_whole_numbers_and_the_chosen_one_is_marked(w
 def test_a_window_that_cannot_be_learned_from_is_refused_with_the_reason(tmp_path: Path) -> None:
     said = io.StringIO()
     with open_house(tmp_path / "home") as house:
-        found = Discovered(pipelines=(delivery_eta,), broken=())
-        session = Session(home=house.home, instance=house.instance, definitions=house.definitions, discovered=found)
-
-        code = train_as_of(session, delivery_eta, "2024-01-02", console=Console(file=said, width=200))
+        code = train_as_of(house.session, delivery_eta, "2024-01-02", console=Console(file=said, width=200))
 
     assert code == REFUSED
     assert "refused: delivery_eta as of 2024-01-02: a training window of" in said.getvalue()
@@ -76,10 +71,8 @@ def test_a_feature_that_leaks_is_named_where_the_training_was_asked_for(tmp_path
     simulate_days(tmp_path / "home", "2024-01-01", "2024-01-04")
     with open_house(tmp_path / "home", pipeline=leaking) as house:
         assert house.run(keys=("2024-01-01", "2024-01-04")).success
-        found = Discovered(pipelines=(leaking,), broken=())
-        session = Session(home=house.home, instance=house.instance, definitions=house.definitions, discovered=found)
 
-        code = train_as_of(session, leaking, "2024-01-04", console=Console(file=said, width=200))
+        code = train_as_of(house.session, leaking, "2024-01-04", console=Console(file=said, width=200))
 
-    assert code == FAILED
-    assert "no_feature_leaks: feature 'took' alone orders the outcomes" in said.getvalue()
+    assert code == REFUSED
+    assert "refused: no_feature_leaks: feature 'took' alone orders the outcomes" in said.getvalue()

@@ -15,13 +15,11 @@ import pytest
 from rich.console import Console
 
 from cli.requeue import KIND, requeue_partition
-from cli.session import Session
 from cli.status import show_outdated
 from perennial.declaration import Pipeline
 from perennial.errors import PerennialError
 from perennial.validation import expectations as expect
 from perennial.validation.expectations import Expectation
-from pipelines.discovery import Discovered
 from pipelines.taxi_eta import taxi_eta
 from tests.assets.house import House, open_house
 
@@ -60,13 +58,11 @@ def house(months: Path, taxi_sources: dict[str, str], tmp_path: Path) -> Iterato
 
 def requeue(house: House, key: str) -> tuple[str | None, str]:
     """What `perennial requeue` answers and prints."""
-    found = Discovered(pipelines=(house.pipeline,), broken=())
-    session = Session(home=house.home, instance=house.instance, definitions=house.definitions, discovered=found)
     console = Console(file=io.StringIO(), width=120)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**house.home.environment, **(house.environment or {})}.items():
             patch.setenv(name, value)
-        problem = requeue_partition(session, house.pipeline, key, console=console)
+        problem = requeue_partition(house.session, house.pipeline, key, console=console)
     assert isinstance(console.file, io.StringIO)
     return problem, console.file.getvalue()
 

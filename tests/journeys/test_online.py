@@ -17,7 +17,6 @@ from rich.console import Console
 
 from cli.backfill import backfill_range
 from cli.requeue import requeue_partition
-from cli.session import Session
 from cli.status import show_outdated
 from perennial import Rolling, expect
 from perennial.errors import PerennialError
@@ -33,7 +32,6 @@ from perennial.stores.online.materialization import materialize_newest
 from perennial.stores.online.state import OnlineState
 from perennial.stores.operations.manifests import Manifests
 from pipelines.delivery_eta import delivery_eta
-from pipelines.discovery import Discovered
 from tests.assets.house import House, copy_of, open_house, simulate_days
 from tests.clock import FixedClock
 
@@ -130,14 +128,12 @@ def run_what_status_names(house: House) -> str:
     (line,) = re.findall(rf"{ONLINE} is out of date.*", status(house))
     (named,) = re.findall(r"perennial (\S+) delivery_eta (\S+)(?: (\S+))?", line)
     command, first, last = named
-    found = Discovered(pipelines=(house.pipeline,), broken=())
-    session = Session(home=house.home, instance=house.instance, definitions=house.definitions, discovered=found)
     console = Console(file=io.StringIO(), width=240)
     if command == "requeue":
-        requeue_partition(session, house.pipeline, first, console=console)
+        requeue_partition(house.session, house.pipeline, first, console=console)
     else:
         assert command == "backfill"
-        backfill_range(session, house.pipeline, first, last, everything=False, console=console)
+        backfill_range(house.session, house.pipeline, first, last, everything=False, console=console)
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -212,7 +208,7 @@ def test_another_store_is_told_and_filled_by_the_command_that_the_status_names(
     moved = replace(house, home=replace(house.home, online_store=f"sqlite:///{tmp_path / 'another.db'}"))
     monkeypatch.setenv("PERENNIAL_ONLINE_STORE", moved.home.online_store)
     assert online(moved) == []
-    assert "it was brought to another store" in status(moved)
+    assert "it was not brought to this store" in status(moved)
     assert set(check(moved)) == {NEWEST}
 
     said = run_what_status_names(moved)
@@ -224,11 +220,11 @@ def test_another_store_is_told_and_filled_by_the_command_that_the_status_names(
 
 
 def test_another_machine_is_refused_while_one_brings_what_it_has_looked_up(
-    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first looked before the newest day was known, and would write over it."""
     monkeypatch.setattr("perennial.stores.operations.database.BUSY_SECONDS", 0.2)
-    here, there = store_of(house), replace(store_of(house), root=tmp_path / "of another machine")
+    here, there = store_of(house), replace(store_of(house), root=house.home.root / "of another machine")
     materialize, refused = FeatureStore.materialize, list[str]()
 
     def watched(store: FeatureStore, *args: Any, at: datetime) -> Materialized:

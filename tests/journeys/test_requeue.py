@@ -14,7 +14,6 @@ import pytest
 from rich.console import Console
 
 from cli.requeue import requeue_partition
-from cli.session import Session
 from cli.status import show_outdated
 from perennial import Rolling, expect
 from perennial.featurization.views import feature_views
@@ -23,7 +22,6 @@ from perennial.graph.outdated import CHECK
 from perennial.stores.clock import Clock
 from perennial.stores.online.feature_store import FeatureStore
 from pipelines.delivery_eta import delivery_eta
-from pipelines.discovery import Discovered
 from sensors.alerts import build_failed_runs, build_mended_runs
 from tests.assets.house import House, copy_of, open_house, simulate_days
 from tests.ended import told_of
@@ -80,10 +78,8 @@ def alerts(house: House) -> list[str]:
 
 def requeue(house: House, key: str) -> tuple[str | None, str]:
     """What `perennial requeue` answers and prints."""
-    found = Discovered(pipelines=(house.pipeline,), broken=())
-    session = Session(home=house.home, instance=house.instance, definitions=house.definitions, discovered=found)
     console = Console(file=io.StringIO(), width=200)
-    problem = requeue_partition(session, house.pipeline, key, console=console)
+    problem = requeue_partition(house.session, house.pipeline, key, console=console)
     return problem, console.file.getvalue()  # type: ignore[attr-defined]
 
 

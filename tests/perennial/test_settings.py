@@ -39,17 +39,6 @@ def test_a_relative_home_is_made_absolute(tmp_path: Path, monkeypatch: pytest.Mo
     assert find_home({"PERENNIAL_HOME": "state"}).root == tmp_path / "state"
 
 
-def test_an_online_store_is_the_same_wherever_its_home_lies_and_whoever_asks_it(tmp_path: Path) -> None:
-    def place(url: str = "", root: Path = tmp_path) -> str:
-        return find_home({"PERENNIAL_HOME": str(root), "PERENNIAL_ONLINE_STORE": url}).online_place
-
-    assert place() == place(root=tmp_path / "moved") == "feature_store/online.db"
-    assert place("sqlite:////elsewhere/a.db") == "/elsewhere/a.db"
-    assert place("redis://:secret@host:6379/0") == place("redis://host:6379/0") == "redis://host:6379/0"
-    assert place("redis://host:6379/1") != place("redis://host:6379/0")
-    assert place("postgresql://me:a%40b@host/db") == "postgresql://host/db"
-
-
 def test_an_empty_variable_counts_as_unset() -> None:
     assert find_home(dict.fromkeys(SETTINGS, " ")) == find_home({})
 

@@ -55,8 +55,8 @@ class Tables:
 
     lakehouse: Lakehouse
     operations: Operations
-    online_place: str = ""
-    """The online store that servers read: what was brought to another is not online."""
+    online_place: str
+    """Which online store the settings name: what was brought to another is not online."""
 
     def save(
         self, pipeline: Pipeline, name: str, rows: pl.DataFrame, outcomes: Mapping[str, Outcome], *, at: datetime

@@ -24,6 +24,7 @@ from perennial.errors import OnlineStoreDown, PerennialError
 from perennial.featurization.views import FeatureView
 from perennial.schema import Kind
 from perennial.stores.online.encoding import STATE_ENTITY, STATE_FEATURE, STATE_VIEW
+from perennial.stores.online.places import no_store
 
 HASH = "declaration"
 """Tag of a registered view: the hash of the declaration that it was generated from."""
@@ -143,10 +144,7 @@ def online_config(url: str) -> dict[str, Any]:
             "database": parts.path.strip("/"), "user": unquote(parts.username or ""),
             "password": unquote(parts.password or ""), "sslmode": sslmode,
         }  # fmt: skip
-    raise PerennialError(
-        "no online store is known at this address", where="settings", found=f"PERENNIAL_ONLINE_STORE={parts.scheme}://…",
-        expected="sqlite:///FILE, redis://HOST:PORT/DB or postgresql://USER@HOST/DB",
-    )  # fmt: skip
+    raise no_store(url)
 
 
 def _import_feast() -> Any:

@@ -21,6 +21,7 @@ from perennial.errors import PerennialError
 from perennial.featurization.views import FeatureView
 from perennial.stores.online.encoding import STATE_ENTITY, STATE_FEATURE, STATE_VIEW
 from perennial.stores.online.feast_repository import FeastRepository, open_repository
+from perennial.stores.online.places import place_of
 from perennial.stores.online.state import OnlineState
 
 if TYPE_CHECKING:
@@ -55,8 +56,13 @@ class FeatureStore:
     """The feature views of every pipeline."""
 
     root: Path
-    """Folder of the registries and the offline files."""
+    """Folder of the registries and the offline files, in the home."""
     online_url: str
+
+    @property
+    def place(self) -> str:
+        """Which online store it writes."""
+        return place_of(self.online_url, home=self.root.parent)
 
     def folder(self, view: FeatureView) -> Path:
         """Where the offline files of `view` lie, a Parquet file a partition; another declaration has another."""
@@ -149,7 +155,7 @@ class FeatureStore:
 
     def _list_of(self, view: FeatureView) -> Path:
         """Beside the registry; another store or declaration has another, since it holds other entities."""
-        store = hashlib.sha256(self.online_url.encode()).hexdigest()
+        store = hashlib.sha256(self.place.encode()).hexdigest()
         return self.root / view.pipeline / f".{view.name}-{view.hash[:12]}-{store[:12]}.online"
 
     @contextmanager

@@ -36,13 +36,15 @@ def materialize_newest(
         if found is None:
             return {}
         aggregates, rows = found
-        _record(tables, pipeline, _being_written(tables, aggregates), at)
+        _record(tables, pipeline, _being_written(feature_store, aggregates), at)
         done = {}
         for view in feature_views(pipeline):
             states = view.rows(rows, pipeline)
             moment = _moment(pipeline, aggregates.partition, states, at)
             done[view.name] = feature_store.materialize(view, states, moment, at=at)
-        _record(tables, pipeline, _brought(tables, aggregates, sum(one.state.entities for one in done.values())), at)
+        _record(
+            tables, pipeline, _brought(feature_store, aggregates, sum(one.state.entities for one in done.values())), at
+        )
     return done
 
 
@@ -63,7 +65,7 @@ def _moment(pipeline: Pipeline, newest: str, states: pl.DataFrame, at: datetime)
     return Moment(partition=newest, known_at=max([pipeline.time.known_at(newest), *moments]))
 
 
-def _brought(tables: Tables, aggregates: PartitionRecord, entities: int) -> PartitionRecord:
+def _brought(feature_store: FeatureStore, aggregates: PartitionRecord, entities: int) -> PartitionRecord:
     """The one record of what is online: it takes the place of the one before."""
     return PartitionRecord(
         partition=ONLINE,
@@ -71,14 +73,16 @@ def _brought(tables: Tables, aggregates: PartitionRecord, entities: int) -> Part
         content_hash=aggregates.content_hash,
         rows=entities,
         inputs={AGGREGATES: aggregates.content_hash},
-        provenance={"partition": aggregates.partition, "store": tables.online_place},
+        provenance={"partition": aggregates.partition, "store": feature_store.place},
         known_at=aggregates.known_at,
     )
 
 
-def _being_written(tables: Tables, aggregates: PartitionRecord) -> PartitionRecord:
+def _being_written(feature_store: FeatureStore, aggregates: PartitionRecord) -> PartitionRecord:
     """The same while it is not true yet: a run that dies leaves no claim on what it wrote."""
-    return replace(_brought(tables, aggregates, 0), content_hash="", inputs={}, status="blocked", reason=UNFINISHED)
+    return replace(
+        _brought(feature_store, aggregates, 0), content_hash="", inputs={}, status="blocked", reason=UNFINISHED
+    )
 
 
 def _record(tables: Tables, pipeline: Pipeline, record: PartitionRecord, at: datetime) -> None:

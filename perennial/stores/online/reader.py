@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from perennial.errors import OnlineStoreDown, PerennialError
+from perennial.errors import OnlineStoreDown
 from perennial.stores.online.encoding import STATE_ENTITY, STATE_FEATURE, STATE_VIEW, EntityKeys, Value
+from perennial.stores.online.places import no_store
 from perennial.stores.online.state import OnlineState
 
 Rows = Mapping[bytes, Mapping[str, Value]]
@@ -38,10 +39,7 @@ def open_reader(url: str) -> OnlineReader:
         from perennial.stores.online.postgres import PostgresReader
 
         return PostgresReader(url)
-    raise PerennialError(
-        "no online store is known at this address", where="settings", found=f"PERENNIAL_ONLINE_STORE={scheme}://…",
-        expected="sqlite:///FILE, redis://HOST:PORT/DB or postgresql://USER@HOST/DB",
-    )  # fmt: skip
+    raise no_store(url)
 
 
 async def read_states(reader: OnlineReader, project: str, views: Sequence[str]) -> dict[str, OnlineState]:

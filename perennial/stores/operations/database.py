@@ -52,13 +52,21 @@ class Database:
     def migrate(self) -> None:
         """Bring the tables to the newest revision; changes nothing when they are there.
 
-        Two processes at once are fine: the second waits for the first and finds its work done.
+        Two processes at once are fine: the second waits for the first and finds its work done. Raises
+        PerennialError where the database cannot be opened.
         """
-        if self.is_sqlite and self.url.database:
-            _make_file(Path(self.url.database))
-        with self.reading() as transaction:
-            if _revision(transaction) == REVISION:
-                return
+        try:
+            if self.is_sqlite:
+                _make_file(Path(str(self.url.database)))
+            with self.reading() as transaction:
+                if _revision(transaction) == REVISION:
+                    return
+        except (OSError, sqlite3.Error, sa.exc.DBAPIError) as error:
+            raise PerennialError(
+                "the operations database cannot be opened", where=self.url.render_as_string(),
+                found=str(error.orig if isinstance(error, sa.exc.DBAPIError) else error),
+                hint="look at PERENNIAL_OPERATIONS_URL, and whether its server runs or its folder may be written",
+            ) from error  # fmt: skip
         with self.writing("migrations") as transaction:
             _upgrade(transaction)
 
@@ -134,19 +142,21 @@ class Database:
 
 
 def _address(url: str) -> sa.URL:
+    """The database at `url`: a file, since each transaction opens it anew, or one that psycopg2 reaches."""
     try:
         address = sa.make_url(url)
-    except sa.exc.ArgumentError:
-        address = sa.URL.create("")
-    if address.drivername == "postgresql":  # of which SQLAlchemy 2.1 expects another driver
-        return address.set(drivername="postgresql+psycopg2")
-    if address.drivername not in ("sqlite", "postgresql+psycopg2"):
-        raise PerennialError(
-            "no operations database is known at this address", where="settings",
-            found=f"PERENNIAL_OPERATIONS_URL={address.drivername}://…",
-            expected="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DB",
-        )  # fmt: skip
-    return address
+    except (sa.exc.ArgumentError, ValueError):
+        address = None
+    match address.drivername if address else None:
+        case "sqlite" if address and address.database not in (None, "", ":memory:"):
+            return address
+        case "postgresql" | "postgres" | "postgresql+psycopg2" if address:
+            return address.set(drivername="postgresql+psycopg2")
+    raise PerennialError(
+        "no operations database is known at this address", where="settings",
+        found=f"PERENNIAL_OPERATIONS_URL={address.drivername}://…" if address else "no address",
+        expected="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DB",
+    )  # fmt: skip
 
 
 def _wait_for(lock: str, take: Callable[[], bool]) -> None:

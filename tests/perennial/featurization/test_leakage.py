@@ -88,6 +88,13 @@ def test_an_outcome_that_is_there_with_the_event_has_taken_no_time_and_the_audit
     assert took == (["how long the outcome took"] if waiting > 2 else [])
 
 
+def test_where_each_row_is_a_group_of_its_own_the_next_outcomes_are_those_of_all() -> None:
+    label = pl.Series([math.sin(n * n) * 10 for n in range(ROWS)])
+    each = "zone " + pl.Series(range(ROWS)).cast(pl.String)
+
+    assert judge(MINUTES, rows(label, zone=each), zone=each).reason is None
+
+
 def test_a_copy_of_the_label_is_caught_also_backwards_and_with_noise() -> None:
     label = outcomes()
     for leak in (label, 1 - label, (label + pl.Series(range(ROWS)) / ROWS * 0.9)):

@@ -97,7 +97,7 @@ def test_what_was_brought_to_another_store_is_behind() -> None:
 
     assert problem_online(found, KNOWN) == (
         DAYS[1],
-        "online_features is out of date: it was brought to another store",
+        "online_features is out of date: it was not brought to this store",
     )
 
 

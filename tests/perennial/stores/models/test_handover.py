@@ -22,7 +22,7 @@ AS_OF = "2024-02-29"
 def handover(tmp_path: Path) -> Handover:
     operations = Operations(f"sqlite:///{tmp_path / 'operations.db'}")
     operations.migrate()
-    tables = Tables(lakehouse=Lakehouse(root=str(tmp_path / "lake")), operations=operations)
+    tables = Tables(lakehouse=Lakehouse(root=str(tmp_path / "lake")), operations=operations, online_place="")
     made = Handover(
         tables=tables,
         artifacts=Artifacts(tmp_path / "artifacts"),

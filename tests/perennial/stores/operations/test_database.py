@@ -50,7 +50,18 @@ def test_a_folder_that_is_not_there_is_made(tmp_path: Path) -> None:
     assert operations.ledger() == []
 
 
-@pytest.mark.parametrize("url", ["", "garbage", "mysql://me:secret@host/db", "postgresql+asyncpg://host/db"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "garbage",
+        "mysql://me:secret@host/db",
+        "postgresql+asyncpg://host/db",
+        "postgresql://me:secret@host:port/db",
+        "sqlite://",
+        "sqlite:///:memory:",
+    ],
+)
 def test_another_kind_of_database_is_refused_without_its_secrets(url: str) -> None:
     with pytest.raises(PerennialError, match="no operations database is known at this address") as refused:
         Operations(url)
