@@ -9,7 +9,7 @@ import pytest
 from perennial.errors import PerennialError
 from perennial.stores.online.places import place_of
 
-HOME = Path("/home")
+HOME = Path("/state")
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_a_store_in_the_home_stays_where_it_is_when_the_home_is_moved() -> None:
 def test_other_stores_have_other_places() -> None:
     urls = (
         "redis://host/0", "redis://host/1", "redis://host:7/0", "redis://there/0", "postgresql://host/0",
-        "sqlite:////home/online.db", "sqlite:////elsewhere/online.db", "sqlite:///online.db",
+        "sqlite:////state/online.db", "sqlite:////elsewhere/online.db", "sqlite:///online.db",
     )  # fmt: skip
 
     assert len({place_of(url, home=HOME) for url in urls}) == len(urls)
