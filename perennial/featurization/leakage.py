@@ -219,10 +219,9 @@ def _canaries(
     """
     label = rows["label"]
     noisy = _with_noise(label, share=(1 - policy.power) / 4, seed=seed)
-    delay = rows.select((pl.col("label_known_at") - pl.col("event_time")).dt.total_seconds()).to_series()
     later = {"the mean of the group's next outcomes": _next_mean(rows, group)}
     if _share_awaited(rows) > AWAITED:
-        later["how long the outcome took"] = delay
+        later["how long the outcome took"] = (rows["label_known_at"] - rows["event_time"]).dt.total_seconds()
     unknown = {name: values.clear(rows.height) for name, values in later.items()}
     return {**_marks(label, policy), "the label": label, "the label, a few of them wrong": noisy, **later}, unknown
 
@@ -265,15 +264,15 @@ def _marks(label: pl.Series, policy: LeakageAudit) -> dict[str, pl.Series]:
 
 
 def _next_mean(rows: pl.DataFrame, group: pl.Series) -> pl.Series:
-    """The mean of the outcomes that the ten next rows of the same group have; of all, where most groups end at once."""
-    if 2 * group.n_unique() > rows.height:
-        group = pl.Series(["all"]).new_from_index(0, rows.height)
+    """The mean of the outcomes that the ten next rows of the same group have."""
     ordered = rows.select("label", "event_time", group=group).with_row_index().sort("event_time")
     after = pl.col("label").reverse().shift(1).rolling_mean(10, min_samples=1).reverse().over("group")
     return ordered.with_columns(mean=after).sort("index")["mean"]
 
 
 def _group(pipeline: Pipeline, rows: pl.DataFrame) -> pl.Series:
-    """The values of the first feature that is a category, or one group of all rows."""
+    """The values of the first feature that is a category, or one group of all rows, also where most end at once."""
     names: Sequence[str] = [f.name for f in pipeline.checked_features if f.kind == "category"]
-    return rows[names[0]] if names else pl.Series(["all"]).new_from_index(0, rows.height)
+    if names and 2 * rows[names[0]].n_unique() <= rows.height:
+        return rows[names[0]]
+    return pl.Series(["all"]).new_from_index(0, rows.height)

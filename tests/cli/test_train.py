@@ -1,4 +1,4 @@
-"""Train: what a person reads of the candidates fits a terminal."""
+"""Train: what a person reads of the candidates fits a terminal, and a refusal says why."""
 
 from __future__ import annotations
 

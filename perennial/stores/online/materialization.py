@@ -36,15 +36,14 @@ def materialize_newest(
         if found is None:
             return {}
         aggregates, rows = found
-        _record(tables, pipeline, _being_written(feature_store, aggregates), at)
+        brought = _brought(aggregates, feature_store.place)
+        _record(tables, pipeline, _being_written(brought), at)
         done = {}
         for view in feature_views(pipeline):
             states = view.rows(rows, pipeline)
             moment = _moment(pipeline, aggregates.partition, states, at)
             done[view.name] = feature_store.materialize(view, states, moment, at=at)
-        _record(
-            tables, pipeline, _brought(feature_store, aggregates, sum(one.state.entities for one in done.values())), at
-        )
+        _record(tables, pipeline, replace(brought, rows=sum(one.state.entities for one in done.values())), at)
     return done
 
 
@@ -65,24 +64,22 @@ def _moment(pipeline: Pipeline, newest: str, states: pl.DataFrame, at: datetime)
     return Moment(partition=newest, known_at=max([pipeline.time.known_at(newest), *moments]))
 
 
-def _brought(feature_store: FeatureStore, aggregates: PartitionRecord, entities: int) -> PartitionRecord:
-    """The one record of what is online: it takes the place of the one before."""
+def _brought(aggregates: PartitionRecord, store: str) -> PartitionRecord:
+    """The one record of what is online, whose rows are yet to be counted: it takes the place of the one before."""
     return PartitionRecord(
         partition=ONLINE,
         revision=1,
         content_hash=aggregates.content_hash,
-        rows=entities,
+        rows=0,
         inputs={AGGREGATES: aggregates.content_hash},
-        provenance={"partition": aggregates.partition, "store": feature_store.place},
+        provenance={"partition": aggregates.partition, "store": store},
         known_at=aggregates.known_at,
     )
 
 
-def _being_written(feature_store: FeatureStore, aggregates: PartitionRecord) -> PartitionRecord:
+def _being_written(brought: PartitionRecord) -> PartitionRecord:
     """The same while it is not true yet: a run that dies leaves no claim on what it wrote."""
-    return replace(
-        _brought(feature_store, aggregates, 0), content_hash="", inputs={}, status="blocked", reason=UNFINISHED
-    )
+    return replace(brought, content_hash="", inputs={}, status="blocked", reason=UNFINISHED)
 
 
 def _record(tables: Tables, pipeline: Pipeline, record: PartitionRecord, at: datetime) -> None:

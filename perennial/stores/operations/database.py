@@ -145,16 +145,18 @@ def _address(url: str) -> sa.URL:
     """The database at `url`: a file, since each transaction opens it anew, or one that psycopg2 reaches."""
     try:
         address = sa.make_url(url)
-    except (sa.exc.ArgumentError, ValueError):
-        address = None
-    match address.drivername if address else None:
-        case "sqlite" if address and address.database not in (None, "", ":memory:"):
-            return address
-        case "postgresql" | "postgres" | "postgresql+psycopg2" if address:
-            return address.set(drivername="postgresql+psycopg2")
-    raise PerennialError(
-        "no operations database is known at this address", where="settings",
-        found=f"PERENNIAL_OPERATIONS_URL={address.drivername}://…" if address else "no address",
+    except (sa.exc.ArgumentError, ValueError) as error:
+        raise _no_database("no address") from error
+    if address.drivername in ("postgresql", "postgres", "postgresql+psycopg2"):
+        return address.set(drivername="postgresql+psycopg2")
+    if address.drivername == "sqlite" and address.database not in (None, "", ":memory:"):
+        return address
+    raise _no_database(f"PERENNIAL_OPERATIONS_URL={address.drivername}://…")
+
+
+def _no_database(found: str) -> PerennialError:
+    return PerennialError(
+        "no operations database is known at this address", where="settings", found=found,
         expected="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DB",
     )  # fmt: skip
 
