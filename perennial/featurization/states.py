@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from perennial.declaration import Pipeline
 
 
+_UTC = pl.Datetime("us", "UTC")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
     """One moment at which the aggregates of a partition's end became known."""
@@ -96,7 +99,7 @@ def state_schema(pipeline: Pipeline) -> pl.Schema:
     """The columns of the aggregates table: `partition`, `known_at`, `by`, entity columns, aggregates as Float32."""
     aggregates = pipeline.checked_aggregates
     entities = {name: pipeline.schema.polars[name] for name in entity_columns(aggregates)}
-    when = {"partition": pl.String(), "known_at": pl.Datetime("us", "UTC"), "by": pl.String()}
+    when = {"partition": pl.String(), "known_at": _UTC, "by": pl.String()}
     return pl.Schema(when | entities | {aggregate.name: pl.Float32() for aggregate in aggregates})
 
 
@@ -121,18 +124,16 @@ def _of_entity(partials: pl.DataFrame, members: Sequence[Aggregate], states: Seq
 
 def _placed(partials: pl.DataFrame, days: int, states: Sequence[State]) -> pl.DataFrame:
     """Each partial with the consecutive states it counts in: from `_first` up to before `_last`."""
-    ends = pl.Series([state.end for state in states], dtype=pl.Date)
-    known = pl.Series([state.known_at for state in states], dtype=pl.Datetime("us", "UTC"))
-    since = partials.select(pl.max_horizontal("known_at", "since")).to_series()
-    opened = ends.search_sorted(partials["day"], side="right").cast(pl.Int64)
-    closed = ends.search_sorted(partials["day"].dt.offset_by(f"{days}d"), side="right").cast(pl.Int64)
-    learnt = known.search_sorted(since, side="left").cast(pl.Int64)
-    replaced = known.search_sorted(partials["until"].fill_null(known[-1] + timedelta(days=1)), side="left").cast(
-        pl.Int64
-    )
-    placed = partials.with_columns(opened.alias("_first"), closed.alias("_last")).with_columns(
-        pl.max_horizontal("_first", learnt.alias("_learnt")).alias("_first"),
-        pl.min_horizontal("_last", replaced.alias("_replaced")).alias("_last"),
+    ends = pl.lit(pl.Series([state.end for state in states], dtype=pl.Date))
+    known = pl.lit(pl.Series([state.known_at for state in states], dtype=_UTC))
+    never = pl.lit(states[-1].known_at + timedelta(days=1), _UTC)
+    opened = ends.search_sorted(pl.col("day"), side="right")
+    closed = ends.search_sorted(pl.col("day").dt.offset_by(f"{days}d"), side="right")
+    learnt = known.search_sorted(pl.max_horizontal("known_at", "since"), side="left")
+    replaced = known.search_sorted(pl.col("until").fill_null(never), side="left")
+    placed = partials.with_columns(
+        pl.max_horizontal(opened, learnt).cast(pl.Int64).alias("_first"),
+        pl.min_horizontal(closed, replaced).cast(pl.Int64).alias("_last"),
     )
     return placed.filter(pl.col("_first") < pl.col("_last"))
 
@@ -140,12 +141,14 @@ def _placed(partials: pl.DataFrame, days: int, states: Sequence[State]) -> pl.Da
 def _of_window(placed: pl.DataFrame, by: Sequence[str], members: Sequence[Aggregate]) -> pl.DataFrame:
     """The aggregates over one length of window, for each entity and each state that has rows of it.
 
-    A partial enters at its first state and leaves behind its last; integers make that exact, and bring the
-    running sums back to zero behind each entity.
+    What enters and leaves together is added up first. It enters at its first state and leaves behind its last;
+    integers make that exact, and bring the running sums back to zero behind each entity.
     """
     on, sums, ends = [*by, "_state"], sum_columns(members), end_columns(members)
-    enters = placed.select(*by, pl.col("_first").alias("_state"), *sums)
-    leaves = placed.select(*by, pl.col("_last").alias("_state"), *(-pl.col(name) for name in sums))
+    reach = [pl.col(name).min() if name.endswith("_min") else pl.col(name).max() for name in ends]
+    together = placed.group_by(*by, "_first", "_last").agg(pl.col(sums).sum(), *reach)
+    enters = together.select(*by, pl.col("_first").alias("_state"), *sums)
+    leaves = together.select(*by, pl.col("_last").alias("_state"), *(-pl.col(name) for name in sums))
     changes = pl.concat([enters, leaves]).group_by(on).agg(pl.col(sums).sum()).sort(on)
     totals = (
         changes.with_columns(pl.col(sums).cum_sum(), pl.col("_state").shift(-1).alias("_next"))
@@ -154,8 +157,7 @@ def _of_window(placed: pl.DataFrame, by: Sequence[str], members: Sequence[Aggreg
         .explode("_state")
     )
     if ends:
-        spread = placed.select(*by, pl.int_ranges("_first", "_last").alias("_state"), *ends).explode("_state")
-        reach = [pl.col(name).min() if name.endswith("_min") else pl.col(name).max() for name in ends]
+        spread = together.select(*by, pl.int_ranges("_first", "_last").alias("_state"), *ends).explode("_state")
         totals = totals.join(spread.group_by(on).agg(reach), on=on, how="left")
     return totals.select(*on, *(_value(member).cast(pl.Float32).alias(member.name) for member in members))
 
@@ -182,7 +184,7 @@ def _named(found: pl.DataFrame, states: Sequence[State]) -> pl.DataFrame:
         {
             "_state": pl.Series(range(len(states)), dtype=pl.Int64),
             "partition": [state.partition for state in states],
-            "known_at": pl.Series([state.known_at for state in states], dtype=pl.Datetime("us", "UTC")),
+            "known_at": pl.Series([state.known_at for state in states], dtype=_UTC),
         }
     )
     return found.join(named, on="_state", how="inner", maintain_order="left").drop("_state")
