@@ -125,7 +125,8 @@ def main(what: str, *arguments: str) -> None:
     from resources.stores import open_tables
 
     tables = open_tables(home)
-    import_module("deltalake")  # as the plain side has imported all that it uses
+    for used in ("deltalake", "pyarrow"):  # as the plain side has imported all that it uses
+        import_module(used)
     start = time.perf_counter()
     joined = run(tables, pipeline, keys)
     sys.stdout.write(json.dumps({"seconds": time.perf_counter() - start, "sums": sums(joined)}) + "\n")

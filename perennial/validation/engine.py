@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -15,8 +14,13 @@ _importing = threading.Lock()
 
 
 def import_beside() -> None:
-    """Begin to import Great Expectations in a thread: what takes its 3 s meanwhile has them for nothing."""
-    threading.Thread(target=great_expectations, name="import of Great Expectations", daemon=True).start()
+    """Begin to import Great Expectations in a thread: what takes its 3 s meanwhile has them for nothing.
+
+    A process that ends before waits for it: an interpreter that ends in the middle of an import may crash.
+    """
+    import sqlalchemy.orm  # noqa: F401 - SQLAlchemy's core asks it from all threads once another has begun to import it
+
+    threading.Thread(target=great_expectations, name="import of Great Expectations").start()
 
 
 def great_expectations() -> tuple[Any, Any]:
@@ -27,8 +31,7 @@ def great_expectations() -> tuple[Any, Any]:
 
 @cache
 def _imported() -> tuple[Any, Any]:
-    with _uncollected(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its own imports are deprecated
+    with _uncollected():  # no filter of warnings here: those of all threads are one
         import great_expectations as gx
         from great_expectations.data_context.types.base import (
             DataContextConfig,

@@ -27,6 +27,8 @@ ATTEMPTS = 5
 NO_ROOM = ("No space left on device", "File too large", "Disk quota exceeded")
 KEEP_LOG = {"delta.logRetentionDuration": "interval 36500 days", "delta.enableExpiredLogCleanup": "false"}
 """Delta forgets commits older than 30 days at a checkpoint, and with them every version that they made."""
+LEAN_LOG = {"delta.dataSkippingNumIndexedCols": "0"}
+"""Rows are looked for by partition: the least and the largest of each column in each commit is read by nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +219,7 @@ class Lakehouse:
             schema=frame.clear().to_arrow(compat_level=pl.CompatLevel.oldest()).schema,
             partition_by=[name for name in ("partition", "revision") if name in frame.columns],
             mode="ignore",
-            configuration=KEEP_LOG,
+            configuration=KEEP_LOG | LEAN_LOG,
             storage_options=dict(self.storage_options),
         )
 

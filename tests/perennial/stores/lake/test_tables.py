@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -203,6 +204,19 @@ def test_a_reader_can_go_back_to_a_version(tmp_path: Path) -> None:
 
     assert values == [[1], [2]]
     assert lake.version("eta/landed") == second
+
+
+def test_a_commit_counts_its_rows_and_says_nothing_of_the_values_in_them(tmp_path: Path) -> None:
+    lakehouse = Lakehouse(root=str(tmp_path / "lake"))
+    wide = pl.DataFrame({"partition": ["2024-01-01"] * 3} | {f"value {n}": [1.5, None, 2.5] for n in range(50)})
+
+    lakehouse.overwrite("p/wide", wide, partitions=["2024-01-01"])
+
+    log = tmp_path / "lake" / "p" / "wide" / "_delta_log" / f"{1:020}.json"
+    (added,) = [json.loads(line)["add"] for line in log.read_text().splitlines() if "add" in json.loads(line)]
+    stats = json.loads(added["stats"])
+    assert stats.pop("numRecords") == 3
+    assert not any(stats.values()), "a statistic of each column, which nobody reads"
 
 
 def test_labels_until_an_as_of_are_those_of_its_readable_partitions(tables: Tables) -> None:
