@@ -22,7 +22,6 @@ from perennial.stores.lake.lookups import Lookups
 from perennial.stores.lake.tables import Outcome, Tables
 from perennial.stores.sources import Sources
 from perennial.stores.sources.timelines import Timelines
-from perennial.validation.engine import import_beside
 from resources.lateness import evaluate_lateness, lateness_check
 
 CHECK = "schema_is_known"
@@ -49,8 +48,6 @@ def build_landed(pipeline: Pipeline) -> dg.AssetsDefinition:
     ) -> Iterator[dg.Output[None]]:
         run = RangeRun(context, pipeline, "landed", check=CHECK)
         before = Deliveries.of(tables, pipeline)
-        if not run.is_last:
-            import_beside()  # the rows are judged next, by when they are fetched and written
         for keys in run.batches({key: before.rows(key) for key in run.keys}):
             ready = _land(run, keys, sources, tables, before, clock)
             if not ready:

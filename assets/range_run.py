@@ -226,7 +226,7 @@ class RangeRun:
         """End the step; raise PartitionBlocked when something is blocked and nobody downstream will say so."""
         self._report_check()
         self._report_lineage()
-        blocked = self._blocked_in_this_run() if self.is_last else {}
+        blocked = self._blocked_in_this_run() if self._is_last() else {}
         if blocked:
             listed = "; ".join(f"{key} ({reason})" for key, reason in sorted(blocked.items()))
             raise PartitionBlocked(
@@ -276,8 +276,7 @@ class RangeRun:
         failed = [each for each in last.values() if each.blocking and not each.passed and each.partition in self.keys]
         return {str(each.partition): str(each.description) for each in failed} | self.blocked
 
-    @property
-    def is_last(self) -> bool:
+    def _is_last(self) -> bool:
         """Whether no asset downstream of this one runs in the same run and would say what is blocked."""
         layer = self.context.job_def.asset_layer
         running = layer.executable_asset_keys

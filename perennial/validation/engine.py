@@ -14,11 +14,11 @@ _importing = threading.Lock()
 
 
 def import_beside() -> None:
-    """Begin to import Great Expectations in a thread: what takes its 3 s meanwhile has them for nothing.
+    """Begin to import Great Expectations in a thread, so that its seconds pass while rows are written.
 
-    A process that ends before waits for it: an interpreter that ends in the middle of an import may crash.
+    A process that ends before that waits for it: an interpreter that ends in the middle of an import may crash.
     """
-    import sqlalchemy.orm  # noqa: F401 - SQLAlchemy's core asks it from all threads once another has begun to import it
+    import sqlalchemy.orm  # noqa: F401 - half imported in one thread, it breaks SQLAlchemy's core in the others
 
     threading.Thread(target=great_expectations, name="import of Great Expectations").start()
 

@@ -216,19 +216,6 @@ def test_running_twice_makes_no_new_revision_and_no_new_table_version(clean: Pat
         assert len(house.materialized("features", result.run_id)) == 3
 
 
-def test_only_a_run_that_goes_on_to_judge_begins_to_import_what_judges(
-    clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun: list[str] = []
-    monkeypatch.setattr("assets.ingestion.import_beside", lambda: begun.append("import"))
-
-    with copy_of(clean, tmp_path / "home") as house:
-        assert house.run("landed", keys="2024-01-01").success
-        assert not begun
-        assert house.run("landed", "accepted", "quarantined", keys="2024-01-01").success
-        assert begun == ["import"]
-
-
 def test_a_corrected_file_makes_revision_two_of_its_own_partition_only(clean: Path, tmp_path: Path) -> None:
     with copy_of(clean, tmp_path / "home") as house:
         before = house.tables.records(house.pipeline, "features")

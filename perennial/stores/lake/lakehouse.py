@@ -25,10 +25,14 @@ Partitions = Sequence[str] | Mapping[str, int]
 ATTEMPTS = 5
 """How often a commit is tried: writers and compaction wait for each other; what else may be in its way is brief."""
 NO_ROOM = ("No space left on device", "File too large", "Disk quota exceeded")
-KEEP_LOG = {"delta.logRetentionDuration": "interval 36500 days", "delta.enableExpiredLogCleanup": "false"}
-"""Delta forgets commits older than 30 days at a checkpoint, and with them every version that they made."""
-LEAN_LOG = {"delta.dataSkippingNumIndexedCols": "0"}
-"""Rows are looked for by partition: the least and the largest of each column in each commit is read by nobody."""
+PROPERTIES = {
+    # Delta forgets commits older than 30 days at a checkpoint, and with them every version that they made.
+    "delta.logRetentionDuration": "interval 36500 days",
+    "delta.enableExpiredLogCleanup": "false",
+    # Rows are looked for by partition: nobody reads the least and the largest of each column in each commit.
+    "delta.dataSkippingNumIndexedCols": "0",
+}
+"""What each table says of its log: keep all commits, and keep them small."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +223,7 @@ class Lakehouse:
             schema=frame.clear().to_arrow(compat_level=pl.CompatLevel.oldest()).schema,
             partition_by=[name for name in ("partition", "revision") if name in frame.columns],
             mode="ignore",
-            configuration=KEEP_LOG | LEAN_LOG,
+            configuration=PROPERTIES,
             storage_options=dict(self.storage_options),
         )
 

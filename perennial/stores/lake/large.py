@@ -20,6 +20,7 @@ from perennial.ingestion.landing import Arrival, land_rows, provenance
 from perennial.ingestion.revisions import made_from
 from perennial.stores.lake.deliveries import Deliveries
 from perennial.stores.lake.tables import Outcome, Tables, derived, revisions_of
+from perennial.validation.engine import import_beside
 from perennial.validation.parts import PartitionJudge
 from perennial.validation.verdicts import PartitionVerdict
 
@@ -39,6 +40,7 @@ class Large:
 
         Raises SourceError, SchemaSkew or LandedMeanwhile, with nothing to be seen in the lake.
         """
+        import_beside()  # the rows are judged next
         key, casts, told = arrival.partition, dict[str, None](), Counter[str]()
         with self.tables.writer(self.pipeline, "landed", key, revision) as written:
             for part in arrival.parts():

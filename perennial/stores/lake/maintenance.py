@@ -20,7 +20,7 @@ from perennial.errors import BundleError, PerennialError, VersionHeld
 from perennial.maintenance import Done, Hold, Keep, Needs, Report, check_nothing_held_goes, files_by_slot, holds_of
 from perennial.stores.lake import large
 from perennial.stores.lake.compaction import keeps_order, merge_files, rows_by_slot
-from perennial.stores.lake.lakehouse import KEEP_LOG
+from perennial.stores.lake.lakehouse import PROPERTIES
 from perennial.stores.lake.tables import Tables
 from perennial.stores.models.bundles import BundleStore
 from perennial.stores.operations import Operations
@@ -255,9 +255,9 @@ def _sizes(delta: DeltaTable, paths: Iterable[str]) -> int:
 
 
 def _keep_log(delta: DeltaTable) -> None:
-    """Let the table's log be kept whole: without the commits that made it, no version can be read."""
-    if {name: delta.metadata().configuration.get(name) for name in KEEP_LOG} != KEEP_LOG:
-        delta.alter.set_table_properties(dict(KEEP_LOG))
+    """Let the table's log be kept whole: without the commits that made it, no version can be read. And small."""
+    if {name: delta.metadata().configuration.get(name) for name in PROPERTIES} != PROPERTIES:
+        delta.alter.set_table_properties(dict(PROPERTIES))
 
 
 def _conflict() -> type[Exception]:

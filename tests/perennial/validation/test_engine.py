@@ -19,9 +19,12 @@ def test_what_other_threads_ask_of_sqlalchemy_is_whole_before_the_import_begins(
     assert done.returncode == 0, done.stderr
 
 
-def test_a_process_that_ends_while_it_is_imported_ends_well() -> None:
-    code = "from perennial.validation.engine import import_beside; import_beside()"
+def test_a_process_that_ends_meanwhile_waits_for_the_import() -> None:
+    code = (
+        "import atexit; from perennial.validation import engine; engine.import_beside();"
+        "atexit.register(lambda: print(engine._imported.cache_info().currsize))"
+    )
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
