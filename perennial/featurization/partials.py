@@ -171,7 +171,7 @@ def _added(partials: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
 def _merged(found: pl.DataFrame, group: str, members: Sequence[Aggregate]) -> pl.DataFrame:
     """The rows of one entity, those of one day and time added up."""
     keys = ["partition", *members[0].by, *WHEN]
-    ends = [_end(name, name) for name in end_columns(members)]
+    ends = [end_of(name, name) for name in end_columns(members)]
     sums = [pl.col(name).sum() for name in sum_columns(members)]
     return found.group_by(keys).agg(*sums, *ends).sort(keys).with_columns(by=pl.lit(group))
 
@@ -188,12 +188,12 @@ def _summed(
             columns += limbs_of(number * number, f"{value}_square", largest=largest[value] ** 2)
     counts = [pl.col(f"_{value}").count().cast(pl.Int64).alias(f"{value}_count") for value in _uses(members)]
     sums = [pl.col(column.meta.output_name()).sum() for column in columns]
-    ends = [_end(f"_{name[:-4]}", name).alias(name) for name in end_columns(members)]
+    ends = [end_of(f"_{name[:-4]}", name).alias(name) for name in end_columns(members)]
     summed = rows.with_columns(columns).group_by(keys).agg(*counts, *sums, *ends)
     return summed.filter(pl.any_horizontal(pl.col(f"{value}_count") > 0 for value in _uses(members)))
 
 
-def _end(column: str, name: str) -> pl.Expr:
+def end_of(column: str, name: str) -> pl.Expr:
     """The smallest or the largest of `column`, as `name` says."""
     return pl.col(column).min() if name.endswith("_min") else pl.col(column).max()
 

@@ -17,14 +17,14 @@ import polars as pl
 
 from perennial.featurization.aggregates import Aggregate, entity_columns, groups_of
 from perennial.featurization.exact import total_of
-from perennial.featurization.partials import end_columns, sum_columns
+from perennial.featurization.partials import end_columns, end_of, sum_columns
 from perennial.time import Calendar, Window
 
 if TYPE_CHECKING:
     from perennial.declaration import Pipeline
 
 
-_UTC = pl.Datetime("us", "UTC")
+INSTANT = pl.Datetime("us", "UTC")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ def state_schema(pipeline: Pipeline) -> pl.Schema:
     """The columns of the aggregates table: `partition`, `known_at`, `by`, entity columns, aggregates as Float32."""
     aggregates = pipeline.checked_aggregates
     entities = {name: pipeline.schema.polars[name] for name in entity_columns(aggregates)}
-    when = {"partition": pl.String(), "known_at": _UTC, "by": pl.String()}
+    when = {"partition": pl.String(), "known_at": INSTANT, "by": pl.String()}
     return pl.Schema(when | entities | {aggregate.name: pl.Float32() for aggregate in aggregates})
 
 
@@ -125,8 +125,8 @@ def _of_entity(partials: pl.DataFrame, members: Sequence[Aggregate], states: Seq
 def _placed(partials: pl.DataFrame, days: int, states: Sequence[State]) -> pl.DataFrame:
     """Each partial with the consecutive states it counts in: from `_first` up to before `_last`."""
     ends = pl.lit(pl.Series([state.end for state in states], dtype=pl.Date))
-    known = pl.lit(pl.Series([state.known_at for state in states], dtype=_UTC))
-    never = pl.lit(states[-1].known_at + timedelta(days=1), _UTC)
+    known = pl.lit(pl.Series([state.known_at for state in states], dtype=INSTANT))
+    never = pl.lit(states[-1].known_at + timedelta(days=1), INSTANT)
     opened = ends.search_sorted(pl.col("day"), side="right")
     closed = ends.search_sorted(pl.col("day").dt.offset_by(f"{days}d"), side="right")
     learnt = known.search_sorted(pl.max_horizontal("known_at", "since"), side="left")
@@ -145,7 +145,7 @@ def _of_window(placed: pl.DataFrame, by: Sequence[str], members: Sequence[Aggreg
     integers make that exact, and bring the running sums back to zero behind each entity.
     """
     on, sums, ends = [*by, "_state"], sum_columns(members), end_columns(members)
-    reach = [pl.col(name).min() if name.endswith("_min") else pl.col(name).max() for name in ends]
+    reach = [end_of(name, name) for name in ends]
     together = placed.group_by(*by, "_first", "_last").agg(pl.col(sums).sum(), *reach)
     enters = together.select(*by, pl.col("_first").alias("_state"), *sums)
     leaves = together.select(*by, pl.col("_last").alias("_state"), *(-pl.col(name) for name in sums))
@@ -184,7 +184,7 @@ def _named(found: pl.DataFrame, states: Sequence[State]) -> pl.DataFrame:
         {
             "_state": pl.Series(range(len(states)), dtype=pl.Int64),
             "partition": [state.partition for state in states],
-            "known_at": pl.Series([state.known_at for state in states], dtype=_UTC),
+            "known_at": pl.Series([state.known_at for state in states], dtype=INSTANT),
         }
     )
     return found.join(named, on="_state", how="inner", maintain_order="left").drop("_state")

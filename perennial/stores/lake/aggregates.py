@@ -12,13 +12,12 @@ from perennial.declaration import Pipeline
 from perennial.featurization.lineage import sources_of
 from perennial.featurization.partials import partial_schema
 from perennial.featurization.point_in_time import join_point_in_time, visible_keys
-from perennial.featurization.states import previous_key, state_rows, state_schema, states_of
+from perennial.featurization.states import INSTANT, previous_key, state_rows, state_schema, states_of
 from perennial.graph.lineage import Standing
 from perennial.graph.records import PartitionRecord
 from perennial.stores.lake.tables import Tables, revisions_of
 
 _ALWAYS = datetime.min.replace(tzinfo=UTC)
-_UTC = pl.Datetime("us", "UTC")
 
 
 def compute_states(tables: Tables, standing: Standing, keys: Iterable[str]) -> pl.DataFrame:
@@ -74,7 +73,7 @@ def _partials(
         for layer, span in enumerate(_spans(found)):
             layers += [{}] if layer == len(layers) else []
             layers[layer][source] = span
-    blank = pl.DataFrame(schema=dict(partial_schema(pipeline)) | {"since": _UTC, "until": _UTC})
+    blank = pl.DataFrame(schema=dict(partial_schema(pipeline)) | {"since": INSTANT, "until": INSTANT})
     return pl.concat([blank, *(_layer(tables, pipeline, layer).select(blank.columns) for layer in layers)])
 
 
@@ -83,8 +82,8 @@ def _layer(tables: Tables, pipeline: Pipeline, spans: dict[str, tuple[int, datet
     since = {source: at for source, (_, at, _) in spans.items()}
     until = {source: at for source, (_, _, at) in spans.items()}
     return rows.with_columns(
-        pl.col("partition").replace_strict(since, return_dtype=_UTC).alias("since"),
-        pl.col("partition").replace_strict(until, return_dtype=_UTC).alias("until"),
+        pl.col("partition").replace_strict(since, return_dtype=INSTANT).alias("since"),
+        pl.col("partition").replace_strict(until, return_dtype=INSTANT).alias("until"),
     )
 
 

@@ -255,7 +255,7 @@ def _sizes(delta: DeltaTable, paths: Iterable[str]) -> int:
 
 
 def _keep_log(delta: DeltaTable) -> None:
-    """Let the table's log be kept whole: without the commits that made it, no version can be read. And small."""
+    """Let the table's log be kept whole, since without the commits that made it no version can be read, and small."""
     if {name: delta.metadata().configuration.get(name) for name in PROPERTIES} != PROPERTIES:
         delta.alter.set_table_properties(dict(PROPERTIES))
 
