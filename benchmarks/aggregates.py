@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.homes import prepare_home
 from benchmarks.months import taxi_sources
-from benchmarks.processes import run_process
+from benchmarks.processes import ratio_of, run_process
 from benchmarks.rows import Row
 from perennial.settings import home_at
 
@@ -22,28 +22,28 @@ ONE_MORE = 2.0
 def run(first: str = "2023-01", last: str = "2023-12", *, repeats: int = REPEATS) -> list[Row]:
     """Seconds of the work alone on either side, and of the last month over those of all."""
     sides, warm = _sides(first, last, repeats)
-    whole, alone = (min(sides[name]) for name in ("ours", "plain"))
-    ratio, share = whole / alone, 12 * warm["month"] / warm["whole"]
+    time = ratio_of(sides["ours"], plain=sides["plain"])
+    share = ratio_of(warm["month"], twelfth=[seconds / 12 for seconds in warm["whole"]])
     return [
         Row(
             name="aggregates of twelve taxi months: time over plain",
-            value=ratio,
+            value=time.value,
             limit=LIMIT,
-            ok=ratio <= LIMIT,
-            detail=f"{whole:.2f} s beside {alone:.2f} s",
+            ok=time.value <= LIMIT,
+            detail=time.detail,
         ),
         Row(
             name="aggregates of one month more: time over a twelfth",
-            value=share,
+            value=share.value,
             limit=ONE_MORE,
-            ok=share <= ONE_MORE,
-            detail=f"{warm['month']:.2f} s beside {warm['whole']:.2f} s for twelve, both in a warm process",
+            ok=share.value <= ONE_MORE,
+            detail=f"{share.detail}; both in a warm process",
         ),
     ]
 
 
-def _sides(first: str, last: str, repeats: int) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """The seconds of each side, as often as it ran, and of the last month beside all in a warm process.
+def _sides(first: str, last: str, repeats: int) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """The seconds of each side, turn by turn, and of the last month beside all in a warm process.
 
     Raises RuntimeError where the sides come to another answer.
     """

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from perennial.settings import CLONE
@@ -22,8 +23,6 @@ class Measured:
 
     seconds: float
     """From its start to its end, the interpreter's own included."""
-    busy: float
-    """Seconds of processor time, its threads together: what other work on the machine changes least."""
     peak: int
     """The most bytes of memory that it held at once."""
     answer: Any
@@ -51,20 +50,38 @@ def run_process(*arguments: str, environment: Mapping[str, str] | None = None) -
         lines = out.read_text().splitlines()
     return Measured(
         seconds=seconds,
-        busy=usage.ru_utime + usage.ru_stime,
         peak=usage.ru_maxrss * 1024,
         answer=json.loads(lines[-1]) if lines else None,
     )
 
 
-def fastest(runs: Iterable[Measured]) -> float:
-    """The least time of repeated runs: other work on the machine only ever adds to it."""
-    return min(run.seconds for run in runs)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ratio:
+    """How much longer one side takes than the others together."""
+
+    value: float
+    """The median of the turns'."""
+    detail: str
+    """The median seconds of each side, and the span of the turns' ratios, for a person."""
 
 
-def told(runs: Sequence[Measured]) -> str:
-    """The least time of repeated runs, for a person."""
-    return f"{fastest(runs):.1f} s ({min(run.busy for run in runs):.1f} of the processor)"
+def ratio_of(ours: Sequence[float], **beside: Sequence[float]) -> Ratio:
+    """The ratio of `ours` to the sides `beside` it, from their seconds turn by turn.
+
+    The sides of a turn run one after the other, so that a machine whose speed drifts slows both alike: its ratio
+    stays where the seconds do not. The fastest turn of each side would hold one moment's speed against another's,
+    and most often favours the shorter side, which meets a fast moment sooner. The median leaves out a turn that
+    was disturbed on one side. Raises ValueError for sides of unlike numbers of turns.
+    """
+    turns = [mine / sum(others) for mine, *others in zip(ours, *beside.values(), strict=True)]
+    sides = " and ".join(f"{median(seconds):.2f} s {name}" for name, seconds in beside.items())
+    detail = f"{median(ours):.2f} s beside {sides}; by turn {min(turns):.2f} to {max(turns):.2f}"
+    return Ratio(value=median(turns), detail=detail)
+
+
+def seconds(runs: Iterable[Measured]) -> list[float]:
+    """The time of each of repeated runs."""
+    return [run.seconds for run in runs]
 
 
 def largest(runs: Iterable[Measured]) -> int:
