@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from perennial.wall_clock import instants, wall_times
+
 
 def days(count: float) -> timedelta:
     """A span of `count` days."""
@@ -116,12 +118,13 @@ class Calendar:
         An hour that happens twice in autumn means its first pass; one that spring skips is read an
         hour later, as clocks do.
         """
-        wall = pl.col(column).cast(pl.Datetime("us"))
-        zoned = wall.dt.replace_time_zone(self.timezone, ambiguous="earliest", non_existent="null")
-        skipped = (wall + timedelta(hours=1)).dt.replace_time_zone(
-            self.timezone, ambiguous="earliest", non_existent="null"
-        )
-        return pl.coalesce(zoned, skipped).dt.convert_time_zone("UTC")
+        dtype = pl.Datetime("us", "UTC")
+        return pl.col(column).map_batches(lambda at: instants(at, self.timezone), dtype, is_elementwise=True)
+
+    def local(self, column: str) -> pl.Expr:
+        """Instants in UTC of `column` as wall-clock time of this timezone."""
+        dtype = pl.Datetime("us")
+        return pl.col(column).map_batches(lambda at: wall_times(at, self.timezone), dtype, is_elementwise=True)
 
     def _parse(self, key: str) -> datetime:
         try:

@@ -42,7 +42,7 @@ def partial_rows(accepted: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
     rows = accepted.select(
         pl.col("partition").cast(pl.Enum(sorted(ends))),  # grouped and sorted as numbers
         *entity_columns(aggregates),
-        pl.col("event_time").dt.convert_time_zone(pipeline.time.timezone).dt.date().alias("day"),
+        pipeline.time.local("event_time").dt.date().alias("day"),
         on_time.alias("known_at"),
         label_known_at(pipeline).alias(OUTCOME_KNOWN),
         *_values(aggregates),
