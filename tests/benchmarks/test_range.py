@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import date
+from statistics import median
 
 import pytest
 
 from benchmarks import days, months
-from benchmarks.processes import Measured, refuse_different, run_process
+from benchmarks.processes import Measured, ratio_of, refuse_different, run_process
 
 
 @pytest.mark.slow
@@ -31,7 +32,7 @@ def test_months_end_with_the_same_content_on_both_sides(real_data, monkeypatch):
 
 def test_sides_that_end_differently_are_no_measurement():
     def side(content):
-        return Measured(seconds=1.0, busy=1.0, peak=1, answer={"landed": {"2024-01-01": content}})
+        return Measured(seconds=1.0, peak=1, answer={"landed": {"2024-01-01": content}})
 
     refuse_different(side("a"), side("a"))
     with pytest.raises(RuntimeError, match="same landed"):
@@ -49,3 +50,23 @@ def test_a_process_is_measured_from_outside():
     assert run.answer == {"done": True}
     assert run.peak > 200_000_000
     assert run.seconds > 0
+
+
+def test_a_machine_whose_speed_drifts_leaves_the_ratio_as_it_is():
+    drift = [1.0, 1.4, 0.9, 2.0]
+
+    ratio = ratio_of([3.0 * slow for slow in drift], plain=[1.0 * slow for slow in drift], empty=[0.5] * 4)
+    alone = ratio_of([3.0 * slow for slow in drift], plain=[1.0 * slow for slow in drift])
+
+    assert alone.value == pytest.approx(3.0)
+    assert ratio.value == pytest.approx(median(3.0 * slow / (slow + 0.5) for slow in drift))
+
+
+def test_a_turn_that_was_disturbed_on_one_side_does_not_count():
+    assert ratio_of([2.0, 2.0, 9.0], plain=[1.0, 1.0, 1.0]).value == 2.0
+    assert ratio_of([2.0, 2.0, 2.0], plain=[1.0, 0.2, 1.0]).value == 2.0
+
+
+def test_sides_of_unlike_numbers_of_turns_have_no_ratio():
+    with pytest.raises(ValueError, match="shorter"):
+        ratio_of([2.0, 2.0], plain=[1.0])
