@@ -5,6 +5,7 @@ Waiting is bounded: one attempt a request, at most REQUEST_SECONDS each.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import re
@@ -56,7 +57,9 @@ def connect(uri: str, *, artifact_root: str | None) -> MlflowClient:
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    if not _is_server(uri):
+    if _is_server(uri):
+        _import_headers()
+    else:
         _reach_database(uri)
         _make_database(uri, artifact_place(uri, artifact_root))
     from mlflow.tracking.client import MlflowClient
@@ -220,6 +223,23 @@ def _make_model(client: MlflowClient, name: str) -> None:
 
 def _is_server(uri: str) -> bool:
     return uri.startswith(("http://", "https://"))
+
+
+@cache
+def _import_headers() -> None:
+    """Import what makes the headers of MLflow's requests, without Feast's, which are for requests that Feast makes.
+
+    With the first request MLflow would import all of Feast to find them: five seconds, and variables of the process
+    that let its children count into files.
+    """
+    from mlflow.utils import plugins
+
+    found = plugins.get_entry_points
+    plugins.get_entry_points = lambda group: [one for one in found(group) if not one.value.startswith("feast.")]
+    try:
+        importlib.import_module("mlflow.tracking.request_header.registry")
+    finally:
+        plugins.get_entry_points = found
 
 
 def _reach_database(uri: str) -> None:

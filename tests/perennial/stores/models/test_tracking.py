@@ -81,6 +81,21 @@ print(told.run_id)
 """
 
 
+ASK_A_SERVER = """
+import os, sys
+from pathlib import Path
+from perennial.stores.models.tracking import Tracking
+
+Tracking(uri="http://127.0.0.1:9", spool=Path(sys.argv[1]))._connect()
+from mlflow.tracking.request_header.registry import _request_header_provider_registry as registry
+from mlflow.utils.plugins import get_entry_points
+
+providers = [type(one).__module__.partition(".")[0] for one in registry]
+found = [one.name for one in get_entry_points("mlflow.request_header_provider")]
+print(set(providers), found, "feast" in sys.modules, [name for name in os.environ if name.startswith("PROMETHEUS")])
+"""
+
+
 @pytest.fixture(scope="session")
 def fresh_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a database that MLflow has just made, because its migrations take seconds."""
@@ -440,3 +455,11 @@ def test_a_real_server_shows_runs_plots_and_models_and_takes_more(tracking: Trac
     champion = client_of(tracking).get_model_version_by_alias("eta", "champion")
     assert champion.tags["perennial.version"] == "8"
     assert (champion.run_id, champion.source) == (more.run_id, f"bundle://sha256/{SHA}")
+
+
+def test_a_process_that_asks_a_server_does_not_import_feast_for_the_headers_of_its_requests(tmp_path: Path) -> None:
+    asked = subprocess.run(
+        [sys.executable, "-c", ASK_A_SERVER, str(tmp_path)], cwd=CLONE, capture_output=True, text=True, check=False
+    )
+
+    assert (asked.returncode, asked.stdout) == (0, "{'mlflow'} ['feast'] False []\n"), asked.stderr
