@@ -25,20 +25,8 @@ def run(first: str = "2023-01", last: str = "2023-12", *, repeats: int = REPEATS
     time = ratio_of(sides["ours"], plain=sides["plain"])
     share = ratio_of(warm["month"], twelfth=[seconds / 12 for seconds in warm["whole"]])
     return [
-        Row(
-            name="aggregates of twelve taxi months: time over plain",
-            value=time.value,
-            limit=LIMIT,
-            ok=time.value <= LIMIT,
-            detail=time.detail,
-        ),
-        Row(
-            name="aggregates of one month more: time over a twelfth",
-            value=share.value,
-            limit=ONE_MORE,
-            ok=share.value <= ONE_MORE,
-            detail=f"{share.detail}; both in a warm process",
-        ),
+        time.row("aggregates of twelve taxi months: time over plain", LIMIT),
+        share.row("aggregates of one month more, in a warm process: time over a twelfth", ONE_MORE),
     ]
 
 

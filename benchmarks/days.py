@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 
 from benchmarks.homes import fresh_home
-from benchmarks.processes import Measured, ratio_of, refuse_different, run_process, seconds
+from benchmarks.processes import Measured, ratio_of, refuse_different, run_process, seconds_of
 from benchmarks.rows import Row
 
 REPEATS = 3
@@ -28,17 +28,9 @@ def run(first: date = date(2024, 1, 1), last: date = date(2024, 12, 31), *, repe
             empty.append(_measure(source, "benchmarks.empty", *span, "features"))
             graph.append(_measure(source, "benchmarks.graph", *span, "features"))
             refuse_different(graph[-1], plain[-1])
-    ratio = ratio_of(seconds(graph), plain=seconds(plain), empty=seconds(empty))
+    ratio = ratio_of(seconds_of(graph), plain=seconds_of(plain), empty=seconds_of(empty))
     days = (last - first).days + 1
-    return [
-        Row(
-            name=f"{days} delivery days: time over plain + empty",
-            value=ratio.value,
-            limit=LIMIT,
-            ok=ratio.value <= LIMIT,
-            detail=ratio.detail,
-        )
-    ]
+    return [ratio.row(f"{days} delivery days: time over plain + empty", LIMIT)]
 
 
 def _measure(source: Path, module: str, *arguments: str) -> Measured:

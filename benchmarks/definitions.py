@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.processes import ratio_of, run_process, seconds
+from benchmarks.processes import ratio_of, run_process, seconds_of
 from benchmarks.rows import Row
 
 REPEATS = 7
@@ -18,14 +18,8 @@ def run() -> list[Row]:
     for _ in range(REPEATS):
         dagster.append(run_process("-c", "import dagster"))
         ours.append(run_process("-c", "import pipelines.definitions"))
-    ratio = ratio_of(seconds(ours), dagster=seconds(dagster))
+    ratio = ratio_of(seconds_of(ours), dagster=seconds_of(dagster))
     return [
-        Row(
-            name="definitions: load over import dagster",
-            value=ratio.value,
-            limit=LIMIT,
-            ok=ratio.value <= LIMIT,
-            detail=ratio.detail,
-        ),
+        ratio.row("definitions: load over import dagster", LIMIT),
         Row(name="definitions: heavy libraries", value=len(heavy), limit=0, ok=not heavy, detail=", ".join(heavy)),
     ]

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.homes import fresh_home
-from benchmarks.processes import Measured, largest, ratio_of, refuse_different, run_process, seconds
+from benchmarks.processes import Measured, largest, ratio_of, refuse_different, run_process, seconds_of
 from benchmarks.rows import Row
 from benchmarks.till import SOURCE, write_sales
 
@@ -25,19 +25,13 @@ def run(rows: int = ROWS, *, repeats: int = REPEATS) -> list[Row]:
             graph.append(_graph(folder))
             refuse_different(graph[-1], plain[-1])
         whole = [_graph(folder, "all")]
-    time = ratio_of(seconds(graph), plain=seconds(plain))
+    time = ratio_of(seconds_of(graph), plain=seconds_of(plain))
     memory, most = largest(graph) / 2**30, largest(whole) / 2**30
     held = f"beside {largest(plain) / 2**30:.1f} GiB"
     tables = f"{', '.join(whole[0].answer)} in {whole[0].seconds:.1f} s"
     what = f"one partition of {rows / 1e6:g} million rows"
     return [
-        Row(
-            name=f"{what}: time over plain",
-            value=time.value,
-            limit=TIMES,
-            ok=time.value <= TIMES,
-            detail=time.detail,
-        ),
+        time.row(f"{what}: time over plain", TIMES),
         Row(name=f"{what}: GiB of memory", value=memory, limit=GIBIBYTES, ok=memory <= GIBIBYTES, detail=held),
         Row(name=f"{what}, all data assets: GiB", value=most, limit=GIBIBYTES, ok=most <= GIBIBYTES, detail=tables),
     ]

@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.rows import Row
 from perennial.settings import CLONE
 
 
@@ -64,14 +65,17 @@ class Ratio:
     detail: str
     """The median seconds of each side, and the span of the turns' ratios, for a person."""
 
+    def row(self, name: str, limit: float) -> Row:
+        """The ratio beside the most that it may be."""
+        return Row(name=name, value=self.value, limit=limit, ok=self.value <= limit, detail=self.detail)
+
 
 def ratio_of(ours: Sequence[float], **beside: Sequence[float]) -> Ratio:
     """The ratio of `ours` to the sides `beside` it, from their seconds turn by turn.
 
-    The sides of a turn run one after the other, so that a machine whose speed drifts slows both alike: its ratio
-    stays where the seconds do not. The fastest turn of each side would hold one moment's speed against another's,
-    and most often favours the shorter side, which meets a fast moment sooner. The median leaves out a turn that
-    was disturbed on one side. Raises ValueError for sides of unlike numbers of turns.
+    The sides of a turn run one after the other, so that a machine whose speed drifts slows both alike. Of three
+    turns and more the median leaves out one that was disturbed on one side. Raises ValueError for sides of unlike
+    numbers of turns.
     """
     turns = [mine / sum(others) for mine, *others in zip(ours, *beside.values(), strict=True)]
     sides = " and ".join(f"{median(seconds):.2f} s {name}" for name, seconds in beside.items())
@@ -79,7 +83,7 @@ def ratio_of(ours: Sequence[float], **beside: Sequence[float]) -> Ratio:
     return Ratio(value=median(turns), detail=detail)
 
 
-def seconds(runs: Iterable[Measured]) -> list[float]:
+def seconds_of(runs: Iterable[Measured]) -> list[float]:
     """The time of each of repeated runs."""
     return [run.seconds for run in runs]
 

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.months import taxi_sources
-from benchmarks.processes import ratio_of, refuse_different, run_process, seconds
+from benchmarks.processes import ratio_of, refuse_different, run_process, seconds_of
 from benchmarks.rows import Row
 from perennial.settings import home_at
 
@@ -33,16 +33,8 @@ def run(first: str = "2023-05", before: str = "2023-11", new: str = "2023-12", *
             graph.append(run_process("-m", *command, environment=environment))
             plain.append(run_process("-m", "benchmarks.plain.fits", "taxi_eta", new, environment=environment))
             refuse_different(graph[-1], plain[-1])
-    ratio = ratio_of(seconds(graph), fits=seconds(plain))
-    return [
-        Row(
-            name="new month to release: time over fits",
-            value=ratio.value,
-            limit=LIMIT,
-            ok=ratio.value <= LIMIT,
-            detail=ratio.detail,
-        )
-    ]
+    ratio = ratio_of(seconds_of(graph), fits=seconds_of(plain))
+    return [ratio.row("new month to release: time over fits", LIMIT)]
 
 
 def _environment(root: Path) -> dict[str, str]:

@@ -113,18 +113,14 @@ class Calendar:
         return [key for key in self.keys(self.start, last) if self.known_at(key) <= now]
 
     def utc(self, column: str) -> pl.Expr:
-        """Wall-clock `column` of this timezone as an instant in UTC.
-
-        An hour that happens twice in autumn means its first pass; one that spring skips is read an
-        hour later, as clocks do.
-        """
+        """Wall-clock `column` of this timezone as an instant in UTC, as `instants` of `wall_clock` reads it."""
         dtype = pl.Datetime("us", "UTC")
         return pl.col(column).map_batches(lambda at: instants(at, self.timezone), dtype, is_elementwise=True)
 
     def local(self, column: str) -> pl.Expr:
         """Instants in UTC of `column` as wall-clock time of this timezone."""
-        dtype = pl.Datetime("us")
-        return pl.col(column).map_batches(lambda at: wall_times(at, self.timezone), dtype, is_elementwise=True)
+        instant, dtype = pl.col(column).cast(pl.Datetime("us", "UTC")), pl.Datetime("us")
+        return instant.map_batches(lambda at: wall_times(at, self.timezone), dtype, is_elementwise=True)
 
     def _parse(self, key: str) -> datetime:
         try:

@@ -35,7 +35,7 @@ def instants(wall: pl.Series, timezone: str) -> pl.Series:
     """Wall-clock times of `timezone` as instants in UTC, to the microsecond.
 
     An hour that happens twice in autumn means its first pass; one that spring skips is read an hour later, as
-    clocks do. Null where neither is a time: a whole day that a country skipped.
+    clocks do. Null where that is no time either: all but the last hour of what is skipped for longer.
     """
 
     def each(times: pl.Series) -> pl.Series:
@@ -60,8 +60,8 @@ def wall_times(at: pl.Series, timezone: str) -> pl.Series:
 def _by_hour(times: pl.Series, each: Callable[[pl.Series], pl.Series]) -> pl.Series:
     """What `each` makes of times in microseconds, asked once an hour: the offset of a time takes long to look up.
 
-    Where an hour and the next become times an hour apart, so does all between them. Times of the other hours, in
-    which clocks change, are asked one by one, and so are all times that are spread over more hours than there are.
+    Where an hour and the next become times an hour apart, so does all between them: clocks never change twice within
+    an hour. Times of the other hours are asked one by one, and so are all that lie in more hours than there are times.
     """
     if times.len() < FEW:
         return each(times)
@@ -71,8 +71,8 @@ def _by_hour(times: pl.Series, each: Callable[[pl.Series], pl.Series]) -> pl.Ser
         return each(times)
     begins = pl.int_range(first, last + 2, eager=True) * MICROSECONDS
     made = each(begins.cast(times.dtype))
-    shift = made.to_physical().fill_null(-(1 << 62)) - begins  # what is no time is like no other
-    steady, hour = shift.diff(null_behavior="drop") == 0, pl.col("hour") - first
+    shift, hour = made.to_physical() - begins, pl.col("hour") - first
+    steady = (shift.diff(null_behavior="drop") == 0).fill_null(value=False)
     found = counted.select(pl.col("at") + pl.lit(shift).gather(hour), odd=~pl.lit(steady).gather(hour))
     result, odd = found["at"].cast(made.dtype).alias(times.name), found["odd"].arg_true()
     return result.scatter(odd, each(times.gather(odd))) if odd.len() else result

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Literal
 
 import polars as pl
 import pytest
@@ -77,3 +78,13 @@ def test_the_hour_that_happens_twice_means_its_first_pass_and_the_skipped_one_is
         datetime(2024, 10, 27, 0, 30, tzinfo=UTC),
         datetime(2024, 3, 31, 1, 30, tzinfo=UTC),
     ]
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_an_instant_is_shown_as_local_clocks_do_in_microseconds(unit: Literal["ms", "us", "ns"]) -> None:
+    at = pl.Series("at", [datetime(2024, 7, 1, 22, 30, tzinfo=UTC)]).dt.cast_time_unit(unit)
+
+    shown = at.to_frame().select(BERLIN.local("at")).to_series()
+
+    assert shown.to_list() == [datetime(2024, 7, 2, 0, 30)]
+    assert shown.dtype == pl.Datetime("us")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perennial.wall_clock import FEW, instants, wall_times
+from perennial.wall_clock import FEW, _by_hour, instants, wall_times
 
 CHANGES = {
     "Africa/Monrovia": datetime(1972, 1, 7),  # an offset of 44 minutes and a half ends
@@ -44,13 +44,22 @@ def test_many_times_become_what_a_few_become(
     assert convert(times, timezone).equals(a_few_at_once(convert, times, timezone), check_dtypes=True, check_names=True)
 
 
-@pytest.mark.parametrize("convert", CONVERSIONS)
-def test_one_time_of_another_century_changes_nothing(convert: Conversion) -> None:
-    times = spread(datetime(2024, 3, 30), 48, 2 * FEW, seed=1)
-    times = pl.concat([times, pl.Series("at", [datetime(1677, 9, 22), datetime(9999, 12, 31)])])
-    times = times if convert is instants else times.dt.replace_time_zone("UTC")
+def test_the_offset_of_an_hour_is_looked_up_once() -> None:
+    asked: list[int] = []
 
-    assert convert(times, "Europe/Berlin").equals(a_few_at_once(convert, times, "Europe/Berlin"))
+    _by_hour(spread(datetime(2024, 3, 29), 48, 2 * FEW, seed=1), counted(asked))
+
+    assert sum(asked) == 48 + 1
+
+
+def test_one_time_of_another_century_does_not_let_all_hours_between_be_looked_up() -> None:
+    times = spread(datetime(2024, 3, 30), 48, 2 * FEW, seed=1)
+    far = pl.Series("at", [datetime(1677, 9, 22), datetime(9999, 12, 31)])
+    asked: list[int] = []
+
+    _by_hour(pl.concat([times, far]), counted(asked))
+
+    assert asked == [2 * FEW + 2]
 
 
 @pytest.mark.parametrize("convert", CONVERSIONS)
@@ -76,6 +85,16 @@ def spread(start: datetime, span: int, count: int, *, seed: int, null: bool = Fa
     offsets = np.random.default_rng(seed).integers(0, span * 3_600_000_000, count).astype("timedelta64[us]")
     times = pl.Series("at", np.datetime64(start) + offsets)
     return times.scatter(range(0, count, 100), None) if null else times
+
+
+def counted(asked: list[int]) -> Callable[[pl.Series], pl.Series]:
+    """A conversion that notes how many times it is asked for."""
+
+    def each(times: pl.Series) -> pl.Series:
+        asked.append(times.len())
+        return times.dt.replace_time_zone("UTC")
+
+    return each
 
 
 def a_few_at_once(convert: Conversion, times: pl.Series, timezone: str) -> pl.Series:

@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import socket
+import threading
 from datetime import datetime
 from functools import cache
 from itertools import zip_longest
@@ -47,6 +48,7 @@ _ENVIRONMENT = {
     "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": str(12 * REQUEST_SECONDS),
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+_headers = threading.Lock()
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
@@ -230,16 +232,17 @@ def _import_headers() -> None:
     """Import what makes the headers of MLflow's requests, without Feast's, which are for requests that Feast makes.
 
     With the first request MLflow would import all of Feast to find them: five seconds, and variables of the process
-    that let its children count into files.
+    that let its children count into files. Feast's own requests to MLflow, of which we make none, carry no token then.
     """
     from mlflow.utils import plugins
 
-    found = plugins.get_entry_points
-    plugins.get_entry_points = lambda group: [one for one in found(group) if not one.value.startswith("feast.")]
-    try:
-        importlib.import_module("mlflow.tracking.request_header.registry")
-    finally:
-        plugins.get_entry_points = found
+    with _headers:
+        found = plugins.get_entry_points
+        plugins.get_entry_points = lambda group: [one for one in found(group) if not one.value.startswith("feast.")]
+        try:
+            importlib.import_module("mlflow.tracking.request_header.registry")
+        finally:
+            plugins.get_entry_points = found
 
 
 def _reach_database(uri: str) -> None:
