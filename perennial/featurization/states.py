@@ -113,9 +113,9 @@ def _of_entity(partials: pl.DataFrame, members: Sequence[Aggregate], states: Seq
         windows.append(_of_window(_placed(mine, days, states), members[0].by, used))
     found = windows[0]
     for window in windows[1:]:
-        found = found.join(window, on=on, how="full", coalesce=True)
+        found = found.join(window, on=on, how="full", coalesce=True).sort(*members[0].by, "_state")
     valued = pl.any_horizontal(pl.col(member.name).is_not_null() for member in members)
-    stays = found.filter(valued).sort(*members[0].by, "_state")
+    stays = found.filter(valued)
     same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(-1) for name in members[0].by)
     goes_on = same & (pl.col("_state").shift(-1) == pl.col("_state") + 1)
     left = stays.filter(~goes_on.fill_null(value=False)).select(pl.col("_state") + 1, *members[0].by)
@@ -139,7 +139,7 @@ def _placed(partials: pl.DataFrame, days: int, states: Sequence[State]) -> pl.Da
 
 
 def _of_window(placed: pl.DataFrame, by: Sequence[str], members: Sequence[Aggregate]) -> pl.DataFrame:
-    """The aggregates over one length of window, for each entity and each state that has rows of it.
+    """The aggregates over one length of window, for each entity and each state that has rows of it, in that order.
 
     What enters and leaves together is added up first. It enters at its first state and leaves behind its last;
     integers make that exact, and bring the running sums back to zero behind each entity.
@@ -158,7 +158,7 @@ def _of_window(placed: pl.DataFrame, by: Sequence[str], members: Sequence[Aggreg
     )
     if ends:
         spread = together.select(*by, pl.int_ranges("_first", "_last").alias("_state"), *ends).explode("_state")
-        totals = totals.join(spread.group_by(on).agg(reach), on=on, how="left")
+        totals = totals.join(spread.group_by(on).agg(reach), on=on, how="left", maintain_order="left")
     return totals.select(*on, *(_value(member).cast(pl.Float32).alias(member.name) for member in members))
 
 

@@ -6,14 +6,10 @@ the rows then no longer fit the content hash that the manifest has of them.
 
 from __future__ import annotations
 
-import json
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
-from uuid import uuid4
 
-from perennial.stores.lake.lakehouse import Lakehouse
+from perennial.stores.lake.lakehouse import Lakehouse, replace_slots
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -29,23 +25,9 @@ def merge_files(lakehouse: Lakehouse, table: str, delta: DeltaTable, folder: str
 
     A writer that committed since then wins: raises deltalake's CommitFailedError.
     """
-    from deltalake.transaction import AddAction
-
     slot = dict(name.split("=", 1) for name in unquote(folder).split("/"))
     scanned = lakehouse.scan(table, partitions={slot["partition"]: int(slot["revision"])}, version=delta.version())
-    rows = scanned.drop("partition", "revision").collect()
-    file = f"{folder}/{uuid4()}.parquet"
-    path = f"{lakehouse.path(table)}/{file}"
-    rows.write_parquet(path, compression="snappy", storage_options=dict(lakehouse.storage_options) or None)
-    size = Path(path).stat().st_size if "://" not in path else int(rows.estimated_size())
-    stats = json.dumps({"numRecords": rows.height})
-    delta.create_write_transaction(
-        [AddAction(file, size, slot, int(time.time() * 1000), data_change=True, stats=stats)],
-        mode="overwrite",
-        schema=delta.schema(),
-        partition_by=list(slot),
-        partition_filters=[(name, "=", value) for name, value in slot.items()],
-    )
+    replace_slots(delta, [slot], [lakehouse.folder(table).write(scanned.collect(), slot)])
 
 
 def rows_by_slot(delta: DeltaTable) -> dict[str, int]:

@@ -6,33 +6,26 @@ which stays beside the others until the same slot is written again.
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from perennial.errors import PerennialError, SchemaSkew
+from perennial.errors import PerennialError
+from perennial.stores.lake import opened
+from perennial.stores.lake.columns import check_types, create_table, widen
+from perennial.stores.lake.files import File, Folder, refuse_if_full
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 Partitions = Sequence[str] | Mapping[str, int]
 """Whole partitions by their keys, or of each partition the one revision that is meant."""
+Slots = Sequence[Mapping[str, str]]
+"""The values of the columns that the table is cut by."""
 ATTEMPTS = 5
 """How often a commit is tried: writers and compaction wait for each other; what else may be in its way is brief."""
-NO_ROOM = ("No space left on device", "File too large", "Disk quota exceeded")
-PROPERTIES = {
-    # Delta forgets commits older than 30 days at a checkpoint, and with them every version that they made.
-    "delta.logRetentionDuration": "interval 36500 days",
-    "delta.enableExpiredLogCleanup": "false",
-    # Rows are looked for by partition: nobody reads the least and the largest of each column in each commit.
-    "delta.dataSkippingNumIndexedCols": "0",
-}
-"""What each table says of its log: keep all commits, and keep them small."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,79 +33,62 @@ class Lakehouse:
     """The tables under `root`; a table is named `pipeline/table`."""
 
     root: str
-    storage_options: Mapping[str, str] = field(default_factory=dict)
 
     def path(self, table: str) -> str:
         """Where `table` lies; also its `dagster/uri`."""
         return f"{self.root.rstrip('/')}/{table}"
 
+    def folder(self, table: str) -> Folder:
+        """Where the files of `table` lie."""
+        return Folder(self.path(table))
+
     def version(self, table: str) -> int | None:
         """The newest version of `table`, or None before its first write."""
-        return int(self._open(table).version()) if self.exists(table) else None
+        found = self._find(table)
+        return None if found is None else int(found.version())
 
     def exists(self, table: str) -> bool:
         """Whether `table` was ever written."""
         from deltalake import DeltaTable
 
-        return bool(DeltaTable.is_deltatable(self.path(table), storage_options=dict(self.storage_options)))
+        return bool(DeltaTable.is_deltatable(self.path(table)))
 
     def overwrite(self, table: str, frame: pl.DataFrame, *, partitions: Partitions) -> int:
-        """Replace `partitions` of `table`, or one revision of each, by the rows of `frame` in one commit.
+        """`replace` by the rows of one frame."""
+        rows = frame.drop("revision", strict=False)
+        return self.replace(table, by_partition(rows), partitions=partitions, blank=rows.clear())
+
+    def replace(
+        self, table: str, parts: Mapping[str, pl.DataFrame], *, partitions: Partitions, blank: pl.DataFrame
+    ) -> int:
+        """Replace `partitions` of `table`, or one revision of each, by `parts`, whose columns are those of `blank`.
 
         Returns the table's version.
 
-        Guarantees that a reader sees all of them before or all of them after. A partition without
-        rows in `frame` is emptied; rows of another partition are an error. A new column is null in the
-        rows that were written before it. Writers at the same time are serialised by Delta; one that lost
-        tries again. Raises SchemaSkew for a column of another type than the table's.
+        Guarantees that a reader sees all of them before or all of them after; where they are of several revisions,
+        all of one revision. A partition without a part is emptied; a part of another partition is an error. A new
+        column is null in the rows that were written before it. Writers at the same time are serialised by Delta;
+        one that lost tries again. Raises SchemaSkew for a column of another type than the table's.
         """
-        from deltalake import write_deltalake
-
-        stray = set(frame.get_column("partition").unique()) - set(partitions)
+        stray = set(parts) - set(partitions)
         if stray:
             raise ValueError(f"{table}: rows of partitions {sorted(stray)} in a write of {list(partitions)}")
-        whole = frame.rechunk()  # delta-rs 1.6 writes chunks side by side, in any order
-        return self._commit(
-            table,
-            self._prepare(table, frame),
-            lambda delta: write_deltalake(
-                delta,
-                whole.to_arrow(compat_level=pl.CompatLevel.oldest()),
-                mode="overwrite",
-                schema_mode="merge",
-                predicate=_predicate(partitions),
-            ),
-        )
+        blank = blank.with_columns(revision=pl.lit(None, pl.Int32)) if isinstance(partitions, Mapping) else blank
+        delta, groups = self._prepare(table, blank), _slots(partitions)
+        there = [(slot, parts[slot["partition"]]) for slots in groups for slot in slots if slot["partition"] in parts]
+        files = {file.slot["partition"]: file for file in self.folder(table).write_all(there)}
+        for slots in groups:
+            held = [files[slot["partition"]] for slot in slots if slot["partition"] in files]
+            self._commit(table, delta, blank, slots, held)
+        return int(delta.version())
 
-    def replace_files(
-        self, table: str, blank: pl.DataFrame, slot: Mapping[str, str], files: Mapping[str, tuple[int, int]]
-    ) -> int:
+    def replace_files(self, table: str, blank: pl.DataFrame, slot: Mapping[str, str], files: Sequence[File]) -> int:
         """Let `files`, which lie in the table's folder, be all that `slot` holds, in one commit.
 
-        `blank` is a frame without rows of the table's columns; each file comes with its bytes and rows.
-        Returns the table's version. A commit that lost against another is tried again.
+        `blank` is a frame without rows of the table's columns. Returns the table's version. A commit that lost
+        against another is tried again.
         """
-        from deltalake.transaction import AddAction
-
-        delta = self._prepare(table, blank)
-        now = int(time.time() * 1000)
-        added: list[Any] = [
-            AddAction(file, size, dict(slot), now, data_change=True, stats=json.dumps({"numRecords": rows}))
-            for file, (size, rows) in files.items()
-        ]
-
-        def replace(delta: DeltaTable) -> None:
-            _widen(delta, blank)
-            delta.create_write_transaction(
-                added,
-                mode="overwrite",
-                schema=delta.schema(),
-                partition_by=list(slot),
-                partition_filters=[(name, "=", value) for name, value in slot.items()],
-            )
-            delta.update_incremental()  # unlike a write, a transaction leaves it at the version before
-
-        return self._commit(table, delta, replace)
+        return self._commit(table, self._prepare(table, blank), blank, [slot], files)
 
     def parts(
         self, table: str, slot: Mapping[str, int], *, rows: int, columns: Sequence[str] | None = None
@@ -140,39 +116,58 @@ class Lakehouse:
         columns: Sequence[str] | None = None,
     ) -> pl.LazyFrame:
         """The rows of `table`, of the given partitions only; unordered between partitions."""
-        rows = self._scan(self._open(table, version))
-        rows = rows if partitions is None else rows.filter(_within(partitions))
-        return rows if columns is None else rows.select(list(dict.fromkeys([*columns, "partition"])))
+        return _only(self._scan(self._open(table, version)), partitions, columns)
 
     def read(self, table: str, *, partitions: Partitions, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """The rows of `partitions`, ordered by partition and, within one, as they were written."""
-        rows = self.scan(table, partitions=partitions, columns=columns).collect()
+        path = self.path(table)
+        delta = opened.take(path) or self._open(table)
+        rows = _only(self._scan(delta), partitions, columns).collect()
+        opened.keep(path, delta)
         return rows.sort("partition", maintain_order=True) if len(partitions) > 1 else rows
 
     def _open(self, table: str, version: int | None = None) -> DeltaTable:
-        from deltalake import DeltaTable
-        from deltalake.exceptions import TableNotFoundError
-
-        try:
-            return DeltaTable(self.path(table), version=version, storage_options=dict(self.storage_options))
-        except TableNotFoundError as error:
+        found = self._find(table, version)
+        if found is None:
             raise PerennialError(
                 "the lake has no such table",
                 where=table,
                 found=f"nothing at {self.path(table)}",
                 expected="a table with rows of a partition",
                 hint=f"perennial backfill {table.partition('/')[0]} FROM TO; or PERENNIAL_HOME names another home",
-            ) from error
+            )
+        return found
+
+    def _find(self, table: str, version: int | None = None) -> DeltaTable | None:
+        """`table`, opened anew, or None before its first write."""
+        from deltalake import DeltaTable
+        from deltalake.exceptions import TableNotFoundError
+
+        try:
+            return DeltaTable(self.path(table), version=version)
+        except TableNotFoundError:
+            return None
 
     def _scan(self, delta: DeltaTable) -> pl.LazyFrame:
         """The rows of a table that is open: Polars opens one that it is given by its path for each question."""
-        return pl.scan_delta(delta, storage_options=dict(self.storage_options) or None)
+        return pl.scan_delta(delta)
 
-    def _commit(self, table: str, delta: DeltaTable, write: Callable[[DeltaTable], None]) -> int:
-        """Let `write` commit to `table`, again while it loses against others; the table's version then."""
+    def _prepare(self, table: str, blank: pl.DataFrame) -> DeltaTable:
+        """The table, open, which takes the columns of `blank`; it is made before its first write."""
+        path = self.path(table)
+        delta = opened.take(path) or self._find(table)
+        if delta is None:
+            create_table(path, blank)
+            delta = self._open(table)
+        check_types(delta, blank, table=table, path=path)
+        return delta
+
+    def _commit(self, table: str, delta: DeltaTable, blank: pl.DataFrame, slots: Slots, files: Sequence[File]) -> int:
+        """Let `files` be all that `slots` of one revision hold, again while it loses to others; the version then."""
         for left in reversed(range(ATTEMPTS)):
             try:
-                write(delta)
+                widen(delta, blank)
+                replace_slots(delta, slots, files)
                 break
             except _conflict():
                 if not left:
@@ -181,69 +176,41 @@ class Lakehouse:
             except (OSError, _delta_error()) as error:
                 refuse_if_full(error, where=self.path(table))
                 raise
+        delta.update_incremental()  # unlike a write, a transaction leaves it at the version before
+        opened.keep(self.path(table), delta)
         return int(delta.version())
 
-    def _prepare(self, table: str, frame: pl.DataFrame) -> DeltaTable:
-        """The table, open, which takes `frame`; it is made before its first write."""
-        if not self.exists(table):
-            self._create(table, frame)
-        delta = self._open(table)
-        self._check_types(table, delta, frame)
-        return delta
 
-    def _check_types(self, table: str, delta: DeltaTable, frame: pl.DataFrame) -> None:
-        """Delta would cast a column of another type, and lose what does not fit."""
-        stands = self._scan(delta).collect_schema()
-        if "revision" in frame.schema and "revision" not in stands:
-            raise SchemaSkew(
-                "the table was written before revisions were kept",
-                where=table,
-                found=f"columns {', '.join(stands)}",
-                expected="a column revision",
-                hint="move the whole home aside, or make clean-state, and backfill again",
-            )
-        for name, dtype in frame.schema.items():
-            if name in stands and stands[name] != dtype:
-                raise SchemaSkew(
-                    f"column {name!r} has another type than the table's",
-                    where=table,
-                    found=str(dtype).lower(),
-                    expected=str(stands[name]).lower(),
-                    hint=f"give the column another name; or move {self.path(table)} aside, then "
-                    f"perennial backfill {table.partition('/')[0]} FROM TO --all",
-                )
-
-    def _create(self, table: str, frame: pl.DataFrame) -> None:
-        from deltalake import DeltaTable
-
-        if "://" not in self.root:
-            Path(self.path(table)).mkdir(parents=True, exist_ok=True)
-        DeltaTable.create(
-            self.path(table),
-            schema=frame.clear().to_arrow(compat_level=pl.CompatLevel.oldest()).schema,
-            partition_by=[name for name in ("partition", "revision") if name in frame.columns],
-            mode="ignore",
-            configuration=PROPERTIES,
-            storage_options=dict(self.storage_options),
-        )
+def by_partition(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """The rows of each partition, in the order that they have."""
+    return {
+        str(key): part for (key,), part in rows.partition_by("partition", as_dict=True, maintain_order=True).items()
+    }
 
 
-def _widen(delta: DeltaTable, blank: pl.DataFrame) -> None:
-    """Give a table the columns that only `blank` has."""
-    from deltalake import Schema
+def replace_slots(delta: DeltaTable, slots: Slots, files: Sequence[File]) -> None:
+    """Let `files` be all that `slots` of one revision hold. Raises deltalake's CommitFailedError for who lost."""
+    delta.create_write_transaction(
+        [file.added() for file in files],
+        mode="overwrite",
+        schema=delta.schema(),
+        partition_by=list(slots[0]),
+        partition_filters=[(name, "in", list(dict.fromkeys(slot[name] for slot in slots))) for name in slots[0]],
+    )
 
-    known = {field.name for field in delta.schema().fields}
-    wanted = Schema.from_arrow(blank.to_arrow(compat_level=pl.CompatLevel.oldest()).schema).fields
-    new = [field for field in wanted if field.name not in known]
-    if new:
-        delta.alter.add_columns(new)
+
+def _slots(partitions: Partitions) -> list[Slots]:
+    """The slots of `partitions`, those of one revision together."""
+    if not isinstance(partitions, Mapping):
+        return [[{"partition": key} for key in partitions]] if partitions else []
+    groups = _by_revision(partitions).items()
+    return [[{"partition": key, "revision": str(revision)} for key in keys] for revision, keys in groups]
 
 
-def _predicate(partitions: Partitions) -> str:
-    if isinstance(partitions, Mapping):
-        slots = _by_revision(partitions).items()
-        return " OR ".join(f"({_predicate(keys)} AND revision = {revision})" for revision, keys in slots)
-    return "partition IN (" + ", ".join(f"'{key}'" for key in partitions) + ")"
+def _only(rows: pl.LazyFrame, partitions: Partitions | None, columns: Sequence[str] | None) -> pl.LazyFrame:
+    """Those of `partitions`, and of their columns `columns` and the key."""
+    rows = rows if partitions is None else rows.filter(_within(partitions))
+    return rows if columns is None else rows.select(list(dict.fromkeys([*columns, "partition"])))
 
 
 def _within(partitions: Partitions) -> pl.Expr:
@@ -260,16 +227,6 @@ def _by_revision(slots: Mapping[str, int]) -> dict[int, list[str]]:
     for key, revision in slots.items():
         keys.setdefault(revision, []).append(key)
     return keys
-
-
-def refuse_if_full(error: Exception, *, where: str) -> None:
-    """Raise PerennialError when `error` says that the disk takes no more."""
-    said = next((line for line in NO_ROOM if line in str(error)), None)
-    if said is not None:
-        raise PerennialError(
-            "the table cannot be written", where=where, found=said.lower(), expected="room for its files",
-            hint="free some disk and run it again; what stood before stays readable",
-        ) from error  # fmt: skip
 
 
 def _delta_error() -> type[Exception]:

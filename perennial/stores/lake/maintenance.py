@@ -19,8 +19,8 @@ from perennial.deployment import Version
 from perennial.errors import BundleError, PerennialError, VersionHeld
 from perennial.maintenance import Done, Hold, Keep, Needs, Report, check_nothing_held_goes, files_by_slot, holds_of
 from perennial.stores.lake import large
+from perennial.stores.lake.columns import PROPERTIES
 from perennial.stores.lake.compaction import keeps_order, merge_files, rows_by_slot
-from perennial.stores.lake.lakehouse import PROPERTIES
 from perennial.stores.lake.tables import Tables
 from perennial.stores.models.bundles import BundleStore
 from perennial.stores.operations import Operations
@@ -209,7 +209,7 @@ class LakeCare:
         from deltalake import DeltaTable
 
         lakehouse = self.tables.lakehouse
-        return DeltaTable(lakehouse.path(table), version=version, storage_options=dict(lakehouse.storage_options))
+        return DeltaTable(lakehouse.path(table), version=version)
 
 
 def retired(operations: Operations, pipeline: str) -> set[int]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
 import polars as pl
 
 from perennial.content import ContentHash
-from perennial.stores.lake.lakehouse import Lakehouse, refuse_if_full
+from perennial.stores.lake.files import File
+from perennial.stores.lake.lakehouse import Lakehouse
 
 PART_ROWS = 1_000_000
 """Rows of one part: large enough that the work on each is in columns, small enough to bound memory."""
@@ -36,8 +36,9 @@ class SlotWriter:
         self._slot = {"partition": partition, "revision": str(revision)}
         self._content = ContentHash()
         self._schema: pl.Schema | None = None
-        self._files: dict[str, tuple[int, int]] = {}
-        self._name = f"partition={partition}/revision={revision}/{uuid4()}"
+        self._files: list[File] = []
+        self._folder = lakehouse.folder(table)
+        self._name = uuid4()
 
     def __enter__(self) -> Self:
         return self
@@ -62,11 +63,7 @@ class SlotWriter:
         """The parts again, as they were written."""
         self._wait()
         for file in self._files:
-            path = self._path(file)
-            yield pl.read_parquet(path, storage_options=dict(self._lakehouse.storage_options) or None)
-
-    def _path(self, file: str) -> str:
-        return self._lakehouse.path(f"{self._table}/{file}")
+            yield self._folder.read(file)
 
     def _wait(self) -> None:
         behind, self._behind = self._behind, []
@@ -74,29 +71,12 @@ class SlotWriter:
             work.result()
 
     def _write(self, part: pl.DataFrame) -> None:
-        rows = part.drop("partition")
         self._schema = self._schema or part.schema
         if not part.height:
             return
-        file = f"{self._name}-{len(self._files):06d}.parquet"
-        path = self._path(file)
-        if "://" not in path:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-        self._files[file] = (0, part.height)  # so that a part which is cut short is discarded too
-        try:
-            rows.write_parquet(
-                path,
-                # To a disk plain is quicker than packed; over a network the bytes cost more (decision 0016).
-                compression="snappy" if "://" in path else "uncompressed",
-                statistics=False,  # of values in a slot nobody asks: a sixth of the work
-                mkdir=False,
-                storage_options=dict(self._lakehouse.storage_options) or None,
-            )
-        except (OSError, pl.exceptions.PolarsError) as error:
-            refuse_if_full(error, where=self._lakehouse.path(self._table))
-            raise
-        size = Path(path).stat().st_size if "://" not in path else rows.estimated_size()
-        self._files[file] = (int(size), part.height)
+        # To a disk plain is quicker than packed; over a network the bytes cost more (decision 0016).
+        name = f"{self._name}-{len(self._files):06d}"
+        self._files.append(self._folder.write(part, self._slot, name, packed=not self._folder.is_local))
         self._rows += part.height
 
     @property
@@ -116,12 +96,10 @@ class SlotWriter:
         blank = pl.DataFrame(schema=self._schema).with_columns(
             partition=pl.lit(self._slot["partition"]), revision=pl.lit(int(self._slot["revision"]), pl.Int32)
         )
-        files, self._files = self._files, {}
+        files, self._files = self._files, []
         return self._lakehouse.replace_files(self._table, blank.clear(), self._slot, files)
 
     def discard(self) -> None:
         """Remove the parts that were written and are not wanted; what was committed stays."""
         for file in self._files:
-            path = self._path(file)
-            if "://" not in path:
-                Path(path).unlink(missing_ok=True)
+            self._folder.remove(file.path)

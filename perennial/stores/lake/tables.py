@@ -21,7 +21,7 @@ from perennial.declaration import Pipeline
 from perennial.graph.lineage import STEPS, Standing, inputs_of
 from perennial.graph.records import UNFINISHED, PartitionRecord
 from perennial.stores.lake.acknowledgements import acknowledged
-from perennial.stores.lake.lakehouse import Lakehouse, Partitions
+from perennial.stores.lake.lakehouse import Lakehouse, Partitions, by_partition
 from perennial.stores.lake.slots import PART_ROWS, SlotWriter
 
 if TYPE_CHECKING:
@@ -68,13 +68,13 @@ class Tables:
         """
         with self.operations.holding(pipeline.table(name)):
             history = self.operations.revisions(pipeline.name, name)
-            parts = _by_partition(rows)
+            parts = by_partition(rows)
             hashes = {key: content_hash(parts.get(key, rows.clear())) for key in outcomes}
             numbers = {key: _number(name, o, history.get(key, {}), hashes[key]) for key, o in outcomes.items()}
             before = {key: history.get(key, {}).get(number) for key, number in numbers.items()}
             changed = [key for key in outcomes if _hash_of(before[key]) != hashes[key]]
             self._announce(pipeline, name, {key: numbers[key] for key in changed if history.get(key)}, before, at=at)
-            version = self._write(pipeline, name, rows, {key: numbers[key] for key in changed})
+            version = self._write(pipeline, name, parts, {key: numbers[key] for key in changed}, rows.clear())
             records = {
                 key: _record_of(
                     key,
@@ -217,15 +217,20 @@ class Tables:
             records.append(_record_of(key, number, outcome, content_hash="", rows=0, table_version=None))
         self.operations.record_partitions(pipeline.name, name, records, at=at)
 
-    def _write(self, pipeline: Pipeline, name: str, rows: pl.DataFrame, changed: Mapping[str, int]) -> int | None:
+    def _write(
+        self,
+        pipeline: Pipeline,
+        name: str,
+        parts: Mapping[str, pl.DataFrame],
+        changed: Mapping[str, int],
+        blank: pl.DataFrame,
+    ) -> int | None:
         table = pipeline.table(name)
         if not changed:
             return self.lakehouse.version(table)
-        kept = rows.filter(pl.col("partition").is_in(list(changed)))
-        if name not in STEPS:
-            return self.lakehouse.overwrite(table, kept, partitions=list(changed))
-        numbered = kept.with_columns(revision=pl.col("partition").replace_strict(dict(changed), return_dtype=pl.Int32))
-        return self.lakehouse.overwrite(table, numbered, partitions=changed)
+        kept = {key: part for key, part in parts.items() if key in changed}
+        partitions = changed if name in STEPS else list(changed)
+        return self.lakehouse.replace(table, kept, partitions=partitions, blank=blank)
 
 
 def derived(
@@ -292,9 +297,3 @@ def _hash_of(record: PartitionRecord | None) -> str | None:
 
 def _version_of(record: PartitionRecord | None) -> int | None:
     return record.table_version if record else None
-
-
-def _by_partition(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    return {
-        str(key): part for (key,), part in rows.partition_by("partition", as_dict=True, maintain_order=True).items()
-    }

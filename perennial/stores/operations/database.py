@@ -7,25 +7,22 @@ writers of one pipeline wait for each other before they read what they decide on
 from __future__ import annotations
 
 import fcntl
-import json
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 import sqlalchemy as sa
-from sqlalchemy.pool import NullPool
 
 from perennial.errors import PerennialError
+from perennial.stores.operations.embedded import BUSY_SECONDS, dump_json, make_file, sqlite_engine
 from perennial.stores.operations.tables import REVISION
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
-BUSY_SECONDS = 60
-"""How long a writer of SQLite waits for the others before it fails."""
 HINTS = {
     "database is locked": "another process has been writing it all the while; look for one that hangs",
     "database or disk is full": "free some disk; what stood is as it was",
@@ -42,7 +39,8 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = _address(url)
         self._held = threading.local()
-        self._engine = _sqlite_engine(self.url) if self.is_sqlite else _server_engine(self.url)
+        self._engine = sqlite_engine(self.url) if self.is_sqlite else _server_engine(self.url)
+        weakref.finalize(self, self._engine.dispose)
 
     @property
     def is_sqlite(self) -> bool:
@@ -57,7 +55,7 @@ class Database:
         """
         try:
             if self.is_sqlite:
-                _make_file(Path(str(self.url.database)))
+                make_file(Path(str(self.url.database)))
             with self.reading() as transaction:
                 if _revision(transaction) == REVISION:
                     return
@@ -71,7 +69,7 @@ class Database:
             _upgrade(transaction)
 
     def close(self) -> None:
-        """Give back the connections that are kept for the next call; SQLite keeps none."""
+        """Close the connections that are kept open."""
         self._engine.dispose()
 
     @contextmanager
@@ -180,48 +178,8 @@ def _try_lock(file: IO[str]) -> bool:
     return True
 
 
-def _sqlite_engine(url: sa.URL) -> sa.Engine:
-    """No pool: a connection costs less than a millisecond and must not cross a fork."""
-    engine = sa.create_engine(
-        url, poolclass=NullPool, connect_args={"timeout": BUSY_SECONDS}, json_serializer=_dump_json
-    )
-
-    @sa.event.listens_for(engine, "connect")
-    def prepare(connection: sqlite3.Connection, _: object) -> None:
-        connection.isolation_level = None  # we begin transactions ourselves, below
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = FULL")  # a decision that was answered survives a power cut
-
-    @sa.event.listens_for(engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        # IMMEDIATE: a writer waits before its first read, so that what it reads holds until it commits
-        writes = connection.get_execution_options().get("writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
 def _server_engine(url: sa.URL) -> sa.Engine:
-    return sa.create_engine(url, pool_pre_ping=True, json_serializer=_dump_json)
-
-
-_dump_json = partial(json.dumps, sort_keys=True, allow_nan=False)
-
-
-def _make_file(path: Path) -> None:
-    """The database file, in write-ahead mode: readers never wait for a writer. The file remembers it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + BUSY_SECONDS
-    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
-        while True:
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-            except sqlite3.OperationalError as error:  # SQLite does not wait when two change the mode at once
-                if "locked" not in str(error) or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
-            else:
-                return
+    return sa.create_engine(url, pool_pre_ping=True, json_serializer=dump_json)
 
 
 def _revision(transaction: sa.Connection) -> str | None:

@@ -15,6 +15,13 @@ from perennial.stores.operations import tables
 from perennial.stores.operations.database import Database
 
 _KEY = ("pipeline", "table", "partition", "revision")
+_FIELDS = tuple(PartitionRecord.__dataclass_fields__)
+_REVISIONS = (
+    sa.select(*(tables.partitions.c[name] for name in _FIELDS))
+    .where(tables.partitions.c.pipeline == sa.bindparam("of"), tables.partitions.c.table == sa.bindparam("named"))
+    .order_by(tables.partitions.c.partition, tables.partitions.c.revision)
+)
+"""Made once: to put the question together took as long as to have it answered."""
 
 
 class Manifests(Database):
@@ -49,16 +56,11 @@ class Manifests(Database):
 
     def revisions(self, pipeline: str, table: str) -> dict[str, dict[int, PartitionRecord]]:
         """Every revision of each partition of a table, both in order."""
-        names = list(PartitionRecord.__dataclass_fields__)
-        query = (
-            sa.select(*(tables.partitions.c[name] for name in names))
-            .where(tables.partitions.c.pipeline == pipeline, tables.partitions.c.table == table)
-            .order_by(tables.partitions.c.partition, tables.partitions.c.revision)
-        )
         found: dict[str, dict[int, PartitionRecord]] = {}
         with self.reading() as transaction:
-            for row in transaction.execute(query).mappings():
-                found.setdefault(row["partition"], {})[row["revision"]] = PartitionRecord(**row)
+            for row in transaction.execute(_REVISIONS, {"of": pipeline, "named": table}):
+                record = PartitionRecord(**dict(zip(_FIELDS, row, strict=True)))
+                found.setdefault(record.partition, {})[record.revision] = record
         return found
 
 

@@ -258,7 +258,7 @@ def test_a_writer_that_dies_over_a_slot_leaves_no_old_hash_on_its_rows(
         outcome = {A: Outcome(revision=1) if name == "accepted" else Outcome()}
         tables.save(delivery_eta, name, right, outcome, at=AT)
         with monkeypatch.context() as patch:
-            patch.setattr(Lakehouse, "overwrite", _write_and_die)
+            patch.setattr(Lakehouse, "replace", _write_and_die)
             with pytest.raises(KeyboardInterrupt):
                 tables.save(delivery_eta, name, other, outcome, at=AT)
         assert tables.records(delivery_eta, name)[A].status == "blocked"
@@ -269,12 +269,14 @@ def test_a_writer_that_dies_over_a_slot_leaves_no_old_hash_on_its_rows(
         assert tables.records(delivery_eta, name)[A].status == "ok"
 
 
-def _write_and_die(lake: Lakehouse, table: str, rows: pl.DataFrame, *, partitions: Partitions) -> int:
-    OVERWRITE(lake, table, rows, partitions=partitions)
+def _write_and_die(
+    lake: Lakehouse, table: str, parts: Mapping[str, pl.DataFrame], *, partitions: Partitions, blank: pl.DataFrame
+) -> int:
+    REPLACE(lake, table, parts, partitions=partitions, blank=blank)
     raise KeyboardInterrupt
 
 
-OVERWRITE = Lakehouse.overwrite
+REPLACE = Lakehouse.replace
 
 
 def test_the_thread_that_holds_a_table_may_write_it(tables: Tables) -> None:

@@ -165,7 +165,8 @@ LOCKED = {
 def test_a_lock_that_another_process_keeps_is_waited_for_and_then_named(
     sqlite: Operations, at: datetime, monkeypatch: pytest.MonkeyPatch, kind: str, named: str
 ) -> None:
-    monkeypatch.setattr("perennial.stores.operations.database.BUSY_SECONDS", 0.3)
+    for module in ("database", "embedded"):
+        monkeypatch.setattr(f"perennial.stores.operations.{module}.BUSY_SECONDS", 0.3)
     mine = Operations(str(sqlite.url))
     command = [sys.executable, "-c", HOLDS, str(sqlite.url), kind]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
