@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
 import polars as pl
 import pytest
@@ -18,9 +18,8 @@ A = "2024-01-01"
 
 
 @pytest.fixture(autouse=True)
-def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opened, "_kept", {})
-    return None
 
 
 def write(root: Path, *values: int) -> int:
@@ -96,11 +95,15 @@ def test_the_first_of_too_many_is_given_up(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_readers_and_writers_in_threads_never_see_half_a_commit(tmp_path: Path) -> None:
-    """Each commit holds one value 50 times over."""
+    """Each commit holds one value 50 times over. Writers of a table wait for each other, readers do not."""
     write(tmp_path, *[0] * 50)
+    turn = Lock()
 
     def work(number: int) -> list[int]:
-        return read(tmp_path) if number % 3 else [write(tmp_path, *[number] * 50)] * 50
+        if number % 3:
+            return read(tmp_path)
+        with turn:
+            return [write(tmp_path, *[number] * 50)] * 50
 
     with ThreadPoolExecutor(6) as threads:
         seen = list(threads.map(work, range(60)))
