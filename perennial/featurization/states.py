@@ -113,7 +113,8 @@ def _of_entity(partials: pl.DataFrame, members: Sequence[Aggregate], states: Seq
         windows.append(_of_window(_placed(mine, days, states), members[0].by, used))
     found = windows[0]
     for window in windows[1:]:
-        found = found.join(window, on=on, how="full", coalesce=True).sort(*members[0].by, "_state")
+        found = found.join(window, on=on, how="full", coalesce=True)
+    found = found if len(windows) == 1 else found.sort(*members[0].by, "_state")
     valued = pl.any_horizontal(pl.col(member.name).is_not_null() for member in members)
     stays = found.filter(valued)
     same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(-1) for name in members[0].by)

@@ -25,7 +25,8 @@ def merge_files(lakehouse: Lakehouse, table: str, delta: DeltaTable, folder: str
 
     A writer that committed since then wins: raises deltalake's CommitFailedError.
     """
-    slot = dict(name.split("=", 1) for name in unquote(folder).split("/"))
+    named = (name.split("=", 1) for name in folder.split("/"))
+    slot = {column: unquote(value) for column, value in named}
     scanned = lakehouse.scan(table, partitions={slot["partition"]: int(slot["revision"])}, version=delta.version())
     replace_slots(delta, [slot], [lakehouse.folder(table).write(scanned.collect(), slot)])
 

@@ -87,7 +87,7 @@ class Folder:
 
     def read(self, file: File) -> pl.DataFrame:
         """The rows of `file`, as they were written."""
-        return pl.read_parquet(f"{self.path}/{file.path}")
+        return pl.read_parquet(f"{self.path}/{file.path}", glob=False)
 
     def remove(self, path: str) -> None:
         """Remove a file that no commit names; on an object store the clean-up does."""

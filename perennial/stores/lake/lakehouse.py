@@ -44,8 +44,8 @@ class Lakehouse:
 
     def version(self, table: str) -> int | None:
         """The newest version of `table`, or None before its first write."""
-        found = self._find(table)
-        return None if found is None else int(found.version())
+        found = opened.take(self.path(table)) or self._find(table)
+        return None if found is None else self._left(table, found)
 
     def exists(self, table: str) -> bool:
         """Whether `table` was ever written."""
@@ -80,7 +80,7 @@ class Lakehouse:
         for slots in groups:
             held = [files[slot["partition"]] for slot in slots if slot["partition"] in files]
             self._commit(table, delta, blank, slots, held)
-        return int(delta.version())
+        return self._left(table, delta)
 
     def replace_files(self, table: str, blank: pl.DataFrame, slot: Mapping[str, str], files: Sequence[File]) -> int:
         """Let `files`, which lie in the table's folder, be all that `slot` holds, in one commit.
@@ -88,7 +88,9 @@ class Lakehouse:
         `blank` is a frame without rows of the table's columns. Returns the table's version. A commit that lost
         against another is tried again.
         """
-        return self._commit(table, self._prepare(table, blank), blank, [slot], files)
+        delta = self._prepare(table, blank)
+        self._commit(table, delta, blank, [slot], files)
+        return self._left(table, delta)
 
     def parts(
         self, table: str, slot: Mapping[str, int], *, rows: int, columns: Sequence[str] | None = None
@@ -162,8 +164,8 @@ class Lakehouse:
         check_types(delta, blank, table=table, path=path)
         return delta
 
-    def _commit(self, table: str, delta: DeltaTable, blank: pl.DataFrame, slots: Slots, files: Sequence[File]) -> int:
-        """Let `files` be all that `slots` of one revision hold, again while it loses to others; the version then."""
+    def _commit(self, table: str, delta: DeltaTable, blank: pl.DataFrame, slots: Slots, files: Sequence[File]) -> None:
+        """Let `files` be all that `slots` of one revision hold; again while it loses to others."""
         for left in reversed(range(ATTEMPTS)):
             try:
                 widen(delta, blank)
@@ -173,12 +175,17 @@ class Lakehouse:
                 if not left:
                     raise
                 delta.update_incremental()
+                check_types(delta, blank, table=table, path=self.path(table))
             except (OSError, _delta_error()) as error:
                 refuse_if_full(error, where=self.path(table))
                 raise
         delta.update_incremental()  # unlike a write, a transaction leaves it at the version before
+
+    def _left(self, table: str, delta: DeltaTable) -> int:
+        """The version of `delta`, which is left to the next who needs the table."""
+        version = int(delta.version())
         opened.keep(self.path(table), delta)
-        return int(delta.version())
+        return version
 
 
 def by_partition(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
@@ -189,20 +196,26 @@ def by_partition(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
 
 
 def replace_slots(delta: DeltaTable, slots: Slots, files: Sequence[File]) -> None:
-    """Let `files` be all that `slots` of one revision hold. Raises deltalake's CommitFailedError for who lost."""
+    """Let `files` be all that `slots` of one revision hold. Raises deltalake's CommitFailedError for who lost.
+
+    Whoever committed meanwhile wins, whatever it was: Delta itself would let two write one new slot.
+    """
+    from deltalake import CommitProperties
+
     delta.create_write_transaction(
         [file.added() for file in files],
         mode="overwrite",
         schema=delta.schema(),
         partition_by=list(slots[0]),
         partition_filters=[(name, "in", list(dict.fromkeys(slot[name] for slot in slots))) for name in slots[0]],
+        commit_properties=CommitProperties(max_commit_retries=0),
     )
 
 
 def _slots(partitions: Partitions) -> list[Slots]:
     """The slots of `partitions`, those of one revision together."""
     if not isinstance(partitions, Mapping):
-        return [[{"partition": key} for key in partitions]] if partitions else []
+        return [[{"partition": key} for key in dict.fromkeys(partitions)]] if partitions else []
     groups = _by_revision(partitions).items()
     return [[{"partition": key, "revision": str(revision)} for key in keys] for revision, keys in groups]
 

@@ -61,7 +61,7 @@ class Tables:
     def save(
         self, pipeline: Pipeline, name: str, rows: pl.DataFrame, outcomes: Mapping[str, Outcome], *, at: datetime
     ) -> dict[str, PartitionRecord]:
-        """Write the partitions named by `outcomes` in one commit and record each.
+        """Write the partitions named by `outcomes`, those of one revision in one commit, and record all at once.
 
         A partition whose content is what it was makes no new revision and is not written. Returns
         the record of each, as it now stands.

@@ -7,6 +7,7 @@ writers of one pipeline wait for each other before they read what they decide on
 from __future__ import annotations
 
 import fcntl
+import os
 import sqlite3
 import threading
 import time
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+from weakref import WeakSet
 
 import sqlalchemy as sa
 
@@ -41,6 +43,7 @@ class Database:
         self._held = threading.local()
         self._engine = sqlite_engine(self.url) if self.is_sqlite else _server_engine(self.url)
         weakref.finalize(self, self._engine.dispose)
+        _engines.add(self._engine)
 
     @property
     def is_sqlite(self) -> bool:
@@ -139,8 +142,20 @@ class Database:
                 connection.execute(sa.select(sa.func.pg_advisory_unlock(*key)))
 
 
+_engines: WeakSet[sa.Engine] = WeakSet()
+
+
+def _close_idle() -> None:
+    for engine in list(_engines):
+        engine.dispose()
+
+
+# A connection must not cross a fork: of SQLite the child would take locks for its own that are the parent's.
+os.register_at_fork(before=_close_idle)
+
+
 def _address(url: str) -> sa.URL:
-    """The database at `url`: a file, since each transaction opens it anew, or one that psycopg2 reaches."""
+    """The database at `url`: a file, since one in memory belongs to a connection, or one that psycopg2 reaches."""
     try:
         address = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import time
 from contextlib import closing
@@ -17,16 +16,13 @@ BUSY_SECONDS = 60
 """How long a writer of SQLite waits for the others before it fails."""
 dump_json = partial(json.dumps, sort_keys=True, allow_nan=False)
 
-_of_parents: list[sqlite3.Connection] = []
-"""Connections that a fork left here. They are their own process's to close, and so are held until this one ends."""
-
 
 def sqlite_engine(url: sa.URL) -> sa.Engine:
     """An engine on the file at `url`: transactions wait for each other before their first read.
 
-    One connection waits for the next transaction, and is not used in a forked process, nor where the file was moved
-    away or put back since. When the last connection to a file is closed, SQLite brings its log into the file and
-    removes it, and the disk then writes out all else that is fresh, such as a table's rows: at every transaction.
+    One connection waits for the next transaction; it is closed where the file was moved away since. When the last
+    connection to a file is closed, SQLite brings its log into the file and removes it, and the disk then writes out
+    all else that is fresh, such as a table's rows: at every transaction.
     """
     engine = sa.create_engine(
         url,
@@ -36,7 +32,7 @@ def sqlite_engine(url: sa.URL) -> sa.Engine:
         connect_args={"timeout": BUSY_SECONDS},
         json_serializer=dump_json,
     )
-    _keep_one(engine, Path(str(url.database)))
+    _check_place(engine, Path(str(url.database)))
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _: object) -> None:
@@ -53,38 +49,26 @@ def sqlite_engine(url: sa.URL) -> sa.Engine:
     return engine
 
 
-def _keep_one(engine: sa.Engine, path: Path) -> None:
-    """Let a connection be taken up again only in its process, and while the file is as it was left."""
+def _check_place(engine: sa.Engine, path: Path) -> None:
+    """Let a connection be taken up again only while its file is the one at `path`."""
 
     @sa.event.listens_for(engine, "do_connect")
     def note(_: object, record: ConnectionPoolEntry, *__: object) -> None:
-        # Before the file is opened: one that comes in between is not taken for it.
-        record.info.update(process=os.getpid(), file=_file(path))
-
-    @sa.event.listens_for(engine, "checkin")
-    def leave(_: object, record: ConnectionPoolEntry) -> None:
-        record.info["left"] = _file(path)
+        record.info["file"] = _file(path)  # before it is opened: one that comes in between is not taken for it
 
     @sa.event.listens_for(engine, "checkout")
-    def take(connection: sqlite3.Connection, record: ConnectionPoolEntry, proxy: sa.PoolProxiedConnection) -> None:
-        if "left" not in record.info:  # it was opened just now
-            return
-        now, opened, left = _file(path), record.info["file"], record.info["left"]
-        if record.info["process"] != os.getpid():
-            _of_parents.append(connection)
-            record.dbapi_connection = proxy.dbapi_connection = None  # type: ignore[misc]
-        elif now == left and now[:2] == opened[:2]:
-            return
-        raise sa.exc.DisconnectionError(f"{path} is not the file that was opened")  # another one is opened
+    def check(_: object, record: ConnectionPoolEntry, __: object) -> None:
+        if record.info["file"] != _file(path):
+            raise sa.exc.DisconnectionError(f"{path} is not the file that was opened")  # it is opened anew
 
 
-def _file(path: Path) -> tuple[int, int, int, int]:
-    """Which file it is, and as of when: it changes whenever the log is brought into it."""
+def _file(path: Path) -> tuple[int, int] | None:
+    """Which file it is."""
     try:
         found = path.stat()
     except FileNotFoundError:
-        return (0, 0, 0, 0)
-    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+        return None
+    return found.st_dev, found.st_ino
 
 
 def make_file(path: Path) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier, get_ident
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import polars as pl
@@ -14,11 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 
-from perennial.errors import PerennialError
-from perennial.stores.lake import files
+from perennial.errors import PerennialError, SchemaSkew
+from perennial.stores.lake import files, lakehouse, opened
+from perennial.stores.lake.columns import widen
 from perennial.stores.lake.compaction import merge_files
 from perennial.stores.lake.files import Folder
-from perennial.stores.lake.lakehouse import Lakehouse
+from perennial.stores.lake.lakehouse import Lakehouse, replace_slots
 from perennial.stores.lake.slots import SlotWriter
 
 TABLE = "eta/landed"
@@ -48,7 +52,7 @@ def bucket() -> Iterator[str]:
 @pytest.fixture(params=["disk", "bucket"])
 def lake(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lakehouse:
     if request.param == "disk":
-        return Lakehouse(root=str(tmp_path))
+        return Lakehouse(root=str(tmp_path / "run[1]"))
     for name, value in {
         "AWS_ENDPOINT_URL": request.getfixturevalue("bucket"), "AWS_ACCESS_KEY_ID": "me",
         "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true",
@@ -66,23 +70,23 @@ def test_a_partition_is_written_read_and_written_again(lake: Lakehouse) -> None:
 
 
 def test_a_slot_in_parts_is_read_part_by_part_and_compacted(lake: Lakehouse) -> None:
-    parts = [frame({"a": list(range(number, number + 1000))}) for number in (0, 5000)]
-    with SlotWriter(lake, TABLE, "a", 1) as written:
+    parts = [frame({HOUR: list(range(number, number + 1000))}) for number in (0, 5000)]
+    with SlotWriter(lake, TABLE, HOUR, 1) as written:
         for part in parts:
             written.add(part)
         assert pl.concat(written.written())["value"].to_list() == pl.concat(parts)["value"].to_list()
         written.commit()
     delta = DeltaTable(lake.path(TABLE))
 
-    merge_files(lake, TABLE, delta, "partition=a/revision=1")
+    merge_files(lake, TABLE, delta, f"partition={quote(HOUR)}/revision=1")
 
-    assert rows_of(lake, {"a": 1}) == pl.concat(parts)["value"].to_list()
+    assert rows_of(lake, {HOUR: 1}) == pl.concat(parts)["value"].to_list()
     delta.update_incremental()
     assert len(delta.file_uris()) == 1
 
 
 SLOTS = st.dictionaries(
-    st.sampled_from(["a", HOUR, "c d%"]),
+    st.sampled_from(["a", HOUR, "c d%41/e"]),
     st.tuples(st.integers(1, 3), st.lists(st.integers(0, 9), max_size=3)),
     min_size=1,
 )
@@ -134,3 +138,55 @@ def test_a_disk_that_is_full_at_the_second_file_leaves_none(tmp_path: Path, monk
 
     assert rows_of(lake, {"a": 1, "b": 1}) == [1, 1]
     assert len(list(Path(lake.path(TABLE)).rglob("*.parquet"))) == 2
+
+
+def test_of_two_who_write_a_new_slot_at_once_one_is_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake, together, first = Lakehouse(root=str(tmp_path)), Barrier(2), set[int]()
+    lake.overwrite(TABLE, frame({"b": [0]}), partitions={"b": 1})
+
+    def commit(delta: DeltaTable, *arguments: Any) -> None:
+        if get_ident() not in first:  # both have read the log, and neither has committed
+            first.add(get_ident())
+            together.wait(10)
+        replace_slots(delta, *arguments)
+
+    monkeypatch.setattr(lakehouse, "replace_slots", commit)
+    with ThreadPoolExecutor(2) as threads:
+        versions = list(threads.map(lambda n: lake.overwrite(TABLE, frame({"a": [n]}), partitions={"a": 1}), (1, 2)))
+
+    assert rows_of(lake, {"a": 1}) == [1 + versions.index(max(versions))]
+
+
+def test_a_table_is_nobody_elses_between_two_commits_of_a_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, taken = Lakehouse(root=str(tmp_path)), list[Any]()
+    lake.overwrite(TABLE, frame({"a": [1]}), partitions={"a": 1})
+
+    def commit(*arguments: Any) -> None:
+        replace_slots(*arguments)
+        taken.append(opened.take(lake.path(TABLE)))
+
+    monkeypatch.setattr(lakehouse, "replace_slots", commit)
+    lake.overwrite(TABLE, frame({"a": [1], "b": [2]}), partitions={"a": 1, "b": 2})
+
+    assert taken == [None, None]
+    assert opened.take(lake.path(TABLE)) is not None
+
+
+def test_a_column_that_another_added_meanwhile_with_its_own_type_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Lakehouse(root=str(tmp_path))
+    lake.overwrite(TABLE, frame({"a": [1]}), partitions={"a": 1})
+
+    def later(*arguments: Any) -> None:
+        monkeypatch.setattr(lakehouse, "widen", widen)
+        lake.overwrite(TABLE, frame({"b": [2]}).with_columns(late=pl.lit("x")), partitions={"b": 1})
+        widen(*arguments)
+
+    monkeypatch.setattr(lakehouse, "widen", later)
+    with pytest.raises(SchemaSkew, match="'late' has another type"):
+        lake.overwrite(TABLE, frame({"a": [3]}).with_columns(late=pl.lit(1)), partitions={"a": 1})
+
+    assert rows_of(lake, {"a": 1, "b": 1}) == [1, 2]

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import polars as pl
 import pytest
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 
 from perennial.content import content_hash
 from perennial.errors import PerennialError, SchemaSkew
-from perennial.stores.lake.lakehouse import Lakehouse, Partitions
+from perennial.stores.lake import lakehouse
+from perennial.stores.lake.lakehouse import Lakehouse, Partitions, replace_slots
 from perennial.stores.lake.tables import Outcome, Tables
 from pipelines.delivery_eta import delivery_eta
 from tests.lake import open_tables
@@ -277,6 +279,32 @@ def _write_and_die(
 
 
 REPLACE = Lakehouse.replace
+
+
+def test_a_writer_that_dies_between_the_commits_of_two_revisions_is_written_again(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tables, {A: [1], B: [1]})
+    outcomes = {A: Outcome(revision=1), B: Outcome(revision=2)}
+    left = [1]
+
+    def die(*arguments: Any) -> None:
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        replace_slots(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lakehouse, "replace_slots", die)
+        with pytest.raises(KeyboardInterrupt):
+            tables.save(delivery_eta, "landed", frame({A: [2], B: [2]}), outcomes, at=AT)
+    history = tables.history(delivery_eta, "landed")
+    assert (history[A][1].status, list(history[B])) == ("blocked", [1])
+
+    tables.save(delivery_eta, "landed", frame({A: [2], B: [2]}), outcomes, at=AT)
+
+    assert tables.read(delivery_eta, "landed", {A: 1, B: 2})["value"].to_list() == [2, 2]
+    assert tables.read(delivery_eta, "landed", {B: 1})["value"].to_list() == [1]
 
 
 def test_the_thread_that_holds_a_table_may_write_it(tables: Tables) -> None:
