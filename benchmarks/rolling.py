@@ -37,7 +37,7 @@ from perennial.stores.lake.aggregates import compute_states, with_aggregates
 from perennial.stores.lake.tables import Outcome, Tables, derived, revisions_of
 
 AT = datetime(2024, 1, 1, tzinfo=UTC)
-TURNS = 8
+TURNS = 12
 """How often the last month and all months are timed in turn."""
 
 

@@ -16,14 +16,13 @@ from perennial.errors import PerennialError
 from perennial.stores.lake import opened
 from perennial.stores.lake.columns import check_types, create_table, widen
 from perennial.stores.lake.files import File, Folder, refuse_if_full
+from perennial.stores.lake.scanning import Slots, is_plain, scan_slots
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 Partitions = Sequence[str] | Mapping[str, int]
 """Whole partitions by their keys, or of each partition the one revision that is meant."""
-Slots = Sequence[Mapping[str, str]]
-"""The values of the columns that the table is cut by."""
 ATTEMPTS = 5
 """How often a commit is tried: writers and compaction wait for each other; what else may be in its way is brief."""
 
@@ -124,9 +123,12 @@ class Lakehouse:
         """The rows of `partitions`, ordered by partition and, within one, as they were written."""
         path = self.path(table)
         delta = opened.take(path) or self._open(table)
-        rows = _only(self._scan(delta), partitions, columns).collect()
+        if self.folder(table).is_local and is_plain(delta):
+            rows = _columns(scan_slots(delta, _slots(partitions)), columns).collect()
+        else:
+            rows = _only(self._scan(delta), partitions, columns).collect().sort("partition", maintain_order=True)
         opened.keep(path, delta)
-        return rows.sort("partition", maintain_order=True) if len(partitions) > 1 else rows
+        return rows
 
     def _open(self, table: str, version: int | None = None) -> DeltaTable:
         found = self._find(table, version)
@@ -222,7 +224,11 @@ def _slots(partitions: Partitions) -> list[Slots]:
 
 def _only(rows: pl.LazyFrame, partitions: Partitions | None, columns: Sequence[str] | None) -> pl.LazyFrame:
     """Those of `partitions`, and of their columns `columns` and the key."""
-    rows = rows if partitions is None else rows.filter(_within(partitions))
+    return _columns(rows if partitions is None else rows.filter(_within(partitions)), columns)
+
+
+def _columns(rows: pl.LazyFrame, columns: Sequence[str] | None) -> pl.LazyFrame:
+    """Only `columns`, and the key."""
     return rows if columns is None else rows.select(list(dict.fromkeys([*columns, "partition"])))
 
 

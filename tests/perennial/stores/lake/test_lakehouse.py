@@ -12,7 +12,7 @@ from urllib.parse import quote
 import httpx
 import polars as pl
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, TableFeatures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
@@ -23,6 +23,7 @@ from perennial.stores.lake.columns import widen
 from perennial.stores.lake.compaction import merge_files
 from perennial.stores.lake.files import Folder
 from perennial.stores.lake.lakehouse import Lakehouse, replace_slots
+from perennial.stores.lake.scanning import is_plain
 from perennial.stores.lake.slots import SlotWriter
 
 TABLE = "eta/landed"
@@ -83,6 +84,32 @@ def test_a_slot_in_parts_is_read_part_by_part_and_compacted(lake: Lakehouse) -> 
     assert rows_of(lake, {HOUR: 1}) == pl.concat(parts)["value"].to_list()
     delta.update_incremental()
     assert len(delta.file_uris()) == 1
+
+
+def test_partitions_are_read_in_order_and_each_as_it_was_written(lake: Lakehouse) -> None:
+    for key in ("2024-02", "2024-01", "2024-03"):
+        with SlotWriter(lake, TABLE, key, 1) as written:
+            for number in (5, 1, 4, 2):
+                written.add(frame({key: [number, 0]}))
+            written.commit()
+
+    rows = lake.read(TABLE, partitions=dict.fromkeys(("2024-03", "2024-01", "2024-02"), 1))
+
+    assert rows["partition"].to_list() == [key for key in ("2024-01", "2024-02", "2024-03") for _ in range(8)]
+    assert rows["value"].to_list() == [5, 0, 1, 0, 4, 0, 2, 0] * 3
+
+
+def test_a_table_that_asks_more_of_its_readers_is_read_as_delta_means_it(tmp_path: Path) -> None:
+    """Somebody else has let rows be deleted without their file."""
+    lake = Lakehouse(root=str(tmp_path))
+    lake.overwrite(TABLE, frame({"a": [1, 2]}), partitions={"a": 1})
+    delta = DeltaTable(lake.path(TABLE))
+    assert is_plain(delta)
+
+    delta.alter.add_feature(TableFeatures.DeletionVectors, allow_protocol_versions_increase=True)
+
+    assert not is_plain(DeltaTable(lake.path(TABLE)))
+    assert rows_of(lake, {"a": 1}) == [1, 2]
 
 
 SLOTS = st.dictionaries(
