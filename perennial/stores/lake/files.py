@@ -42,8 +42,11 @@ class Folder:
 
     def write_all(self, parts: Sequence[tuple[Mapping[str, str], pl.DataFrame]]) -> list[File]:
         """Write the rows of several slots, as `write` does; all of them or none. Of no rows there is no file."""
+        there = [(rows, slot) for slot, rows in parts if rows.height]
+        if len(there) == 1:  # no thread has to be begun for one
+            return [self.write(*there[0])]
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="files") as threads:
-            behind = [threads.submit(self.write, rows, slot) for slot, rows in parts if rows.height]
+            behind = [threads.submit(self.write, rows, slot) for rows, slot in there]
         failed = [error for one in behind if (error := one.exception())]
         if failed:
             for one in behind:
