@@ -16,13 +16,11 @@ from perennial.errors import PerennialError
 from perennial.stores.lake import opened
 from perennial.stores.lake.columns import check_types, create_table, widen
 from perennial.stores.lake.files import File, Folder, refuse_if_full
-from perennial.stores.lake.scanning import is_plain, scan_slots
+from perennial.stores.lake.scanning import Partitions, is_plain, scan_slots
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
-Partitions = Sequence[str] | Mapping[str, int]
-"""Whole partitions by their keys, or of each partition the one revision that is meant."""
 Slots = Sequence[Mapping[str, str]]
 """Slots of one revision, each by the values of the columns that its table is cut by."""
 ATTEMPTS = 5
@@ -126,7 +124,7 @@ class Lakehouse:
         path = self.path(table)
         delta = opened.take(path) or self._open(table)
         if self.folder(table).is_local and is_plain(delta):
-            rows = _columns(scan_slots(path, delta, _within(partitions)), columns).collect()
+            rows = _columns(scan_slots(path, delta, partitions), columns).collect()
         else:
             rows = _only(self._scan(delta), partitions, columns).collect().sort("partition", maintain_order=True)
         opened.keep(path, delta)

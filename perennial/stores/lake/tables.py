@@ -21,7 +21,8 @@ from perennial.declaration import Pipeline
 from perennial.graph.lineage import STEPS, Standing, inputs_of
 from perennial.graph.records import UNFINISHED, PartitionRecord
 from perennial.stores.lake.acknowledgements import acknowledged
-from perennial.stores.lake.lakehouse import Lakehouse, Partitions, by_partition
+from perennial.stores.lake.lakehouse import Lakehouse, by_partition
+from perennial.stores.lake.scanning import Partitions
 from perennial.stores.lake.slots import PART_ROWS, SlotWriter
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from perennial.content import content_hash
 from perennial.errors import PerennialError, SchemaSkew
 from perennial.stores.lake import lakehouse
-from perennial.stores.lake.lakehouse import Lakehouse, Partitions, replace_slots
+from perennial.stores.lake.lakehouse import Lakehouse, replace_slots
+from perennial.stores.lake.scanning import Partitions
 from perennial.stores.lake.tables import Outcome, Tables
 from pipelines.delivery_eta import delivery_eta
 from tests.lake import open_tables
