@@ -49,8 +49,6 @@ def scan_slots(folder: str, delta: DeltaTable, partitions: Partitions) -> pl.Laz
 def _files(delta: DeltaTable, cut: Sequence[str], partitions: Partitions) -> list[tuple[Any, ...]]:
     """The partition, the revision if there are any, and the path of each file; the parts of a slot are numbered."""
     added = delta.get_add_actions(flatten=True)
-    if not added.num_rows:
-        return []
     columns = (added.column(name).to_pylist() for name in (*(f"partition.{name}" for name in cut), "path"))
     if isinstance(partitions, Mapping):
         return [

@@ -86,6 +86,14 @@ def test_a_slot_in_parts_is_read_part_by_part_and_compacted(lake: Lakehouse) -> 
     assert len(delta.file_uris()) == 1
 
 
+def test_of_a_table_without_revisions_only_the_partitions_that_are_named_are_read(lake: Lakehouse) -> None:
+    lake.overwrite(TABLE, frame({"a": [1], "b": [2], "c": [3]}), partitions=["a", "b", "c"])
+    lake.overwrite(TABLE, frame({"b": [4]}), partitions=["b"])
+
+    assert lake.read(TABLE, partitions=["c", "b", "none"])["value"].to_list() == [4, 3]
+    assert lake.read(TABLE, partitions=[])["value"].to_list() == []
+
+
 def test_partitions_are_read_in_order_and_each_as_it_was_written(lake: Lakehouse) -> None:
     for key in ("2024-02", "2024-01", "2024-03"):
         with SlotWriter(lake, TABLE, key, 1) as written:
