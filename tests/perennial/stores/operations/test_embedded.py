@@ -15,9 +15,10 @@ def path_of(operations: Operations) -> Path:
     return Path(str(operations.url.database))
 
 
-def connection_of(operations: Operations) -> int:
+def connection_of(operations: Operations) -> object:
+    """The connection itself: the next one could have the number of one that is gone."""
     with operations.reading() as transaction:
-        return id(transaction.connection.dbapi_connection)
+        return transaction.connection.dbapi_connection
 
 
 def note(operations: Operations, text: str, at: datetime) -> None:
@@ -39,7 +40,7 @@ def test_a_connection_is_taken_up_again_and_the_log_is_left_to_it(sqlite: Operat
 def test_each_of_two_transactions_at_once_has_a_connection(sqlite: Operations, at: datetime) -> None:
     with sqlite.reading() as one:
         note(sqlite, "early", at)
-        assert connection_of(sqlite) != id(one.connection.dbapi_connection)
+        assert connection_of(sqlite) != one.connection.dbapi_connection
 
     assert noted(sqlite) == ["early"]
 
