@@ -57,7 +57,7 @@ def build_aggregates(pipeline: Pipeline) -> dg.AssetsDefinition:
         "aggregates",
         stage="featurization",
         deps=[dg.AssetDep([pipeline.name, "partials"], partition_mapping=rolling_mapping(pipeline))],
-        description="Each entity's last days at the partition's end, as known then; one that left them has nulls.",
+        description="Each entity's last days at the partition's end, as known then.",
     )
     def aggregates(
         context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables], clock: dg.ResourceParam[Clock]

@@ -11,10 +11,10 @@ from perennial.declaration import Pipeline
 from perennial.featurization.views import feature_views
 from perennial.graph.online import ONLINE as NAME
 from perennial.stores.clock import Clock
-from perennial.stores.lake.aggregates import read_states
 from perennial.stores.lake.tables import Tables
 from perennial.stores.online.feature_store import FeatureStore, Materialized
 from perennial.stores.online.materialization import materialize_newest
+from perennial.stores.online.offline import save_offline
 
 
 def build_online_features(pipeline: Pipeline) -> dg.AssetsDefinition:
@@ -35,13 +35,10 @@ def build_online_features(pipeline: Pipeline) -> dg.AssetsDefinition:
         feature_store: dg.ResourceParam[FeatureStore],
         clock: dg.ResourceParam[Clock],
     ) -> Iterator[dg.Output[None]]:
-        run, views = RangeRun(context, pipeline, NAME), feature_views(pipeline)
+        run = RangeRun(context, pipeline, NAME)
         aggregates = run.upstream(tables, "aggregates")
         for keys in run.batches({key: record.rows for key, record in aggregates.items()}):
-            parts = read_states(tables, pipeline, keys).partition_by("partition", as_dict=True)
-            for key in keys:
-                for view in views:
-                    feature_store.save_offline(view, key, view.rows(parts.get((key,)), pipeline))
+            save_offline(tables, feature_store, pipeline, keys)
 
         done = materialize_newest(tables, feature_store, pipeline, clock=clock)
 

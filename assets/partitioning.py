@@ -40,9 +40,11 @@ def window_mapping(pipeline: Pipeline) -> dg.TimeWindowPartitionMapping:
 
 
 def rolling_mapping(pipeline: Pipeline) -> dg.TimeWindowPartitionMapping:
-    """The aggregates of a partition's end depend on the partials of the longest window, and of the one before."""
+    """The aggregates of a partition's end depend on the partials of the longest window, which ends with its own."""
     days = max(aggregate.days for aggregate in pipeline.checked_aggregates)
-    return _behind(1 + math.ceil(timedelta(days=days) / _shortest(pipeline)), last=0)
+    # A window begins at midnight, up to a day earlier; and a day in autumn is an hour longer.
+    reach = timedelta(days=days + 1, hours=1) + pipeline.time.known_after
+    return _behind(math.ceil(reach / _shortest(pipeline)) - 1, last=0)
 
 
 def known_aggregates(pipeline: Pipeline) -> list[dg.AssetDep]:

@@ -76,7 +76,7 @@ def run(tables: Tables, pipeline: Pipeline, keys: Sequence[str]) -> pl.DataFrame
     tables.save(pipeline, "aggregates", compute_states(tables, standing, keys), outcomes, at=AT)
     joined = with_aggregates(tables, pipeline, tables.read(pipeline, "accepted", revisions_of(accepted, keys), read))
     joined = joined.select("event_time", *(aggregate.name for aggregate in pipeline.checked_aggregates))
-    joined.write_parquet(f"{tables.lakehouse.root}/joined.parquet")
+    joined.write_parquet(f"{tables.lakehouse.root}/joined-{keys[0]}.parquet")  # a month's is a file of its own
     return joined
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from perennial.featurization.point_in_time import keys_seen
-from perennial.featurization.states import following_known_at, previous_key, window_keys
+from perennial.featurization.states import following_known_at, window_keys
 
 if TYPE_CHECKING:
     from perennial.graph.lineage import Standing
@@ -22,7 +22,7 @@ BEHIND = "!"
 
 
 def in_window(standing: Standing, key: str, revision: int) -> dict[str, str]:  # noqa: ARG001 - all revisions see the same
-    """The partials in the windows of the ends of `key` and of the partition before it: content hashes by revision.
+    """The partials in the windows that end with partition `key`: content hashes by revision.
 
     A revision that was refused changes nothing where another was accepted: that one holds until the next.
     """
@@ -31,7 +31,7 @@ def in_window(standing: Standing, key: str, revision: int) -> dict[str, str]:  #
         return {}
     until = following_known_at(pipeline.time, key)
     found: dict[str, str] = {}
-    for source in sources_of(standing, key):
+    for source in window_keys(pipeline, key):
         seen = {
             f"{source}/{number}": _seen(standing, "partials", source, number)
             for number, landed in sorted(standing.history("landed").get(source, {}).items())
@@ -39,13 +39,6 @@ def in_window(standing: Standing, key: str, revision: int) -> dict[str, str]:  #
         }
         found |= {name: hashed for name, hashed in seen.items() if hashed or not any(seen.values())}
     return found
-
-
-def sources_of(standing: Standing, key: str) -> list[str]:
-    """The partitions whose rows decide the aggregates of `key`: those of its windows and of the end before it."""
-    pipeline = standing.pipeline
-    ends = [end for end in (previous_key(pipeline, key), key) if end]
-    return sorted({source for end in ends for source in window_keys(pipeline, end)})
 
 
 def in_sight(standing: Standing, key: str, revision: int) -> dict[str, str]:  # noqa: ARG001 - all revisions see the same

@@ -76,18 +76,12 @@ def _window_keys(calendar: Calendar, key: str, days: int) -> tuple[str, ...]:
     return tuple(calendar.overlapping(Window(start=start, end=calendar.window(key).end)))
 
 
-def previous_key(pipeline: Pipeline, key: str) -> str | None:
-    """The declared partition before `key`, or None for the first."""
-    before = pipeline.time.preceding(key, 2)[0]
-    return before if before >= pipeline.time.start else None
-
-
 def state_rows(partials: pl.DataFrame, pipeline: Pipeline, states: Sequence[State]) -> pl.DataFrame:
     """The aggregates of each entity in each of `states`, which are in order of time.
 
     `partials` have two more columns: `since`, when the revision that they are part of was known, and
-    `until`, when the next one replaced it (null while none has). A row of nulls says that an entity has
-    left the windows since the state before. Within a partition the order is that of the entities.
+    `until`, when the next one replaced it (null while none has). A row of nulls says that a correction took an
+    entity out of the windows of one end. Within a partition the order is that of the entities.
     """
     aggregates = pipeline.checked_aggregates
     parts = [_of_entity(partials, members, states) for members in groups_of(aggregates).values()]
@@ -117,10 +111,13 @@ def _of_entity(partials: pl.DataFrame, members: Sequence[Aggregate], states: Seq
     found = found if len(windows) == 1 else found.sort(*members[0].by, "_state")
     valued = pl.any_horizontal(pl.col(member.name).is_not_null() for member in members)
     stays = found.filter(valued)
-    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(-1) for name in members[0].by)
-    goes_on = same & (pl.col("_state").shift(-1) == pl.col("_state") + 1)
-    left = stays.filter(~goes_on.fill_null(value=False)).select(pl.col("_state") + 1, *members[0].by)
-    return _named(pl.concat([stays, left], how="diagonal"), states).with_columns(by=pl.lit(group))
+    further = [i for i in range(1, len(states)) if states[i].partition == states[i - 1].partition]
+    if further:  # only a correction takes an entity out of the windows of one end
+        same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(-1) for name in members[0].by)
+        goes_on = same & (pl.col("_state").shift(-1) == pl.col("_state") + 1)
+        left = stays.filter(~goes_on.fill_null(value=False)).select(pl.col("_state") + 1, *members[0].by)
+        stays = pl.concat([stays, left.filter(pl.col("_state").is_in(further))], how="diagonal")
+    return _named(stays, states).with_columns(by=pl.lit(group))
 
 
 def _placed(partials: pl.DataFrame, days: int, states: Sequence[State]) -> pl.DataFrame:
@@ -148,19 +145,28 @@ def _of_window(placed: pl.DataFrame, by: Sequence[str], members: Sequence[Aggreg
     on, sums, ends = [*by, "_state"], sum_columns(members), end_columns(members)
     reach = [end_of(name, name) for name in ends]
     together = placed.group_by(*by, "_first", "_last").agg(pl.col(sums).sum(), *reach)
+    if together.get_column("_last").max() == 1:  # all is of the first state
+        totals = together.rename({"_first": "_state"}).sort(by)
+    else:
+        totals = _running(together, on, sums)
+        if ends:
+            spread = together.select(*by, pl.int_ranges("_first", "_last").alias("_state"), *ends).explode("_state")
+            totals = totals.join(spread.group_by(on).agg(reach), on=on, how="left", maintain_order="left")
+    return totals.select(*on, *(_value(member).cast(pl.Float32).alias(member.name) for member in members))
+
+
+def _running(together: pl.DataFrame, on: Sequence[str], sums: Sequence[str]) -> pl.DataFrame:
+    """The sums of each entity in each state, from what enters and leaves together."""
+    *by, _ = on
     enters = together.select(*by, pl.col("_first").alias("_state"), *sums)
     leaves = together.select(*by, pl.col("_last").alias("_state"), *(-pl.col(name) for name in sums))
     changes = pl.concat([enters, leaves]).group_by(on).agg(pl.col(sums).sum()).sort(on)
-    totals = (
+    return (
         changes.with_columns(pl.col(sums).cum_sum(), pl.col("_state").shift(-1).alias("_next"))
         .filter(pl.sum_horizontal(name for name in sums if name.endswith("_count")) > 0)
         .with_columns(_state=pl.int_ranges("_state", "_next"))
         .explode("_state")
     )
-    if ends:
-        spread = together.select(*by, pl.int_ranges("_first", "_last").alias("_state"), *ends).explode("_state")
-        totals = totals.join(spread.group_by(on).agg(reach), on=on, how="left", maintain_order="left")
-    return totals.select(*on, *(_value(member).cast(pl.Float32).alias(member.name) for member in members))
 
 
 def _value(member: Aggregate) -> pl.Expr:
@@ -181,11 +187,8 @@ def _value(member: Aggregate) -> pl.Expr:
 
 def _named(found: pl.DataFrame, states: Sequence[State]) -> pl.DataFrame:
     """`found` with the partition and the time of each state; what lies after the last is cut off."""
-    named = pl.DataFrame(
-        {
-            "_state": pl.Series(range(len(states)), dtype=pl.Int64),
-            "partition": [state.partition for state in states],
-            "known_at": pl.Series([state.known_at for state in states], dtype=INSTANT),
-        }
-    )
-    return found.join(named, on="_state", how="inner", maintain_order="left").drop("_state")
+    partitions = pl.lit(pl.Series([state.partition for state in states], dtype=pl.String))
+    known = pl.lit(pl.Series([state.known_at for state in states], dtype=INSTANT))
+    within = found.filter(pl.col("_state") < len(states))
+    named = within.with_columns(partition=partitions.gather("_state"), known_at=known.gather("_state"))
+    return named.drop("_state")

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -55,6 +55,17 @@ class FeatureView:
         """Those rows of the table of aggregates that are this view's: entity, features, known_at."""
         found = states if states is not None else pl.DataFrame(schema=state_schema(pipeline))
         return found.filter(pl.col("by") == "+".join(self.by)).select(*self.by, *self.features, "known_at")
+
+    def departures(self, before: pl.DataFrame, states: pl.DataFrame, at: datetime) -> pl.DataFrame:
+        """Rows of nulls known `at`: the entities with a value in the last state of `before`, and none in `states` then.
+
+        Both are rows of this view, of one partition's end and of a later one that was first known `at`.
+        """
+        last = before.filter(pl.col("known_at") == pl.col("known_at").max())
+        valued = last.filter(pl.any_horizontal(pl.col(name).is_not_null() for name in self.features))
+        gone = valued.join(states.filter(pl.col("known_at") == at), on=list(self.by), how="anti", maintain_order="left")
+        nulls = (pl.lit(None, before.schema[name]).alias(name) for name in self.features)
+        return gone.with_columns(*nulls, pl.lit(at, before.schema["known_at"]).alias("known_at"))
 
     @cached_property
     def hash(self) -> str:

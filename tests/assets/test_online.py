@@ -16,11 +16,13 @@ from polars.testing import assert_frame_equal
 from perennial import Rolling
 from perennial.featurization.views import FeatureView, feature_views
 from perennial.stores.lake.aggregates import read_states, with_aggregates
+from perennial.stores.lake.tables import Outcome
 from perennial.stores.online import open_reader
 from perennial.stores.online.encoding import EntityKeys
 from perennial.stores.online.feature_store import FeatureStore
 from pipelines.delivery_eta import delivery_eta
 from tests.assets.house import House, copy_of, open_house, simulate_days
+from tests.lake import AT
 from tests.servers import free_port
 
 DAYS = ("2024-01-01", "2024-01-06")
@@ -143,6 +145,39 @@ def test_feast_joins_as_the_pipeline_does(house: House) -> None:
             expected = theirs[name].fill_null(default) if default is not None else theirs[name]
             assert_frame_equal(ours.select(pl.col(name).cast(pl.Float64)), expected.to_frame())
             assert 0 < theirs[name].null_count() < rows.height
+
+
+def test_feasts_files_say_who_has_left_whichever_day_came_last(tmp_path: Path) -> None:
+    simulate_days(tmp_path / "home", *DAYS)
+    with open_house(tmp_path / "home", pipeline=PIPELINE) as house:
+        assert house.run(*DATA[:-1], keys=DAYS).success
+
+    def files(name: str, order: list[str]) -> dict[str, pl.DataFrame]:
+        with copy_of(tmp_path / "home", tmp_path / name, pipeline=PIPELINE) as house:
+            assert all(house.run("aggregates", "online_features", keys=key).success for key in order)
+            found = sorted(house.home.feature_store.glob("*/by_*/*.parquet"))
+            return {f"{path.parent.name}/{path.name}": pl.read_parquet(path) for path in found}
+
+    forward, backward = files("forward", KEYS), files("backward", KEYS[::-1])
+    left = {name: rows.filter(pl.all_horizontal(pl.selectors.float().is_null())) for name, rows in forward.items()}
+
+    assert len(forward) == len(KEYS) * len(feature_views(PIPELINE))
+    assert sum(rows.height for rows in left.values()) > 0
+    assert not any(rows.height for name, rows in left.items() if name.endswith(f"{KEYS[0]}.parquet"))
+    assert backward.keys() == forward.keys()
+    for name, rows in forward.items():
+        assert_frame_equal(rows, backward[name])
+
+
+def test_a_day_whose_aggregates_may_not_be_read_keeps_its_files(house: House) -> None:
+    assert house.run("online_features", keys=DAYS).success
+    before = {path: path.read_bytes() for path in house.home.feature_store.glob("*/by_*/*.parquet")}
+    house.tables.block(PIPELINE, "aggregates", KEYS[2], Outcome(blocked="its rows are gone"), at=AT)
+
+    assert house.run("online_features", keys=KEYS[1]).success
+
+    assert before
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_by_event_time_feast_would_see_what_was_not_known(house: House) -> None:

@@ -9,10 +9,9 @@ from functools import cache
 import polars as pl
 
 from perennial.declaration import Pipeline
-from perennial.featurization.lineage import sources_of
 from perennial.featurization.partials import partial_schema
 from perennial.featurization.point_in_time import join_point_in_time, visible_keys
-from perennial.featurization.states import INSTANT, previous_key, state_rows, state_schema, states_of
+from perennial.featurization.states import INSTANT, state_rows, state_schema, states_of, window_keys
 from perennial.graph.lineage import Standing
 from perennial.graph.records import PartitionRecord
 from perennial.stores.lake.tables import Tables, revisions_of
@@ -23,13 +22,11 @@ _ALWAYS = datetime.min.replace(tzinfo=UTC)
 def compute_states(tables: Tables, standing: Standing, keys: Iterable[str]) -> pl.DataFrame:
     """The rows of table `aggregates` of the partitions `keys`, from the partials that are `standing`, read once."""
     wanted, pipeline = sorted(set(keys)), standing.pipeline
-    ends = {*wanted, *filter(None, (previous_key(pipeline, key) for key in wanted))}
-    sources = sorted({source for key in wanted for source in sources_of(standing, key)})
+    sources = sorted({source for key in wanted for source in window_keys(pipeline, key)})
     revisions = {source: _revisions(standing, source) for source in sources}
     arrivals = {source: [one.known_at for one in found.values() if one.known_at] for source, found in revisions.items()}
     partials = _partials(tables, pipeline, revisions)
-    states = states_of(pipeline, ends, arrivals)
-    return state_rows(partials, pipeline, states).filter(pl.col("partition").is_in(wanted))
+    return state_rows(partials, pipeline, states_of(pipeline, wanted, arrivals))
 
 
 def with_aggregates(tables: Tables, pipeline: Pipeline, rows: pl.DataFrame) -> pl.DataFrame:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from perennial.declaration import Pipeline
 from perennial.featurization.point_in_time import join_point_in_time
+from perennial.featurization.views import feature_views
 from tests.perennial.featurization.timelines import MONTHS, RIDES, Revision, Row, Timeline, answer, built, frame_of
 
 LATE = [timedelta(0), timedelta(minutes=20), timedelta(hours=26), timedelta(days=5), None]
@@ -110,3 +113,35 @@ def test_the_states_of_a_partition_are_the_same_alone_and_among_others(data: st.
 
     for key in keys:
         assert built(RIDES, timeline, [key]).equals(together.filter(pl.col("partition") == key))
+
+
+@given(st.data())
+@settings(max_examples=25)
+def test_the_last_row_of_an_entity_says_what_the_states_say_once_who_left_has_nulls(data: st.DataObject) -> None:
+    """As Feast joins: by the last row of an entity up to the time of a row, however old."""
+    timeline, keys = data.draw(timelines(RIDES, 7)), _keys(RIDES, 7)
+    states = built(RIDES, timeline, keys)
+    parts = states.partition_by("partition", as_dict=True)
+    delivered = [(key, revision.rows or ()) for key, revisions in timeline.items() for revision in revisions]
+    rows = pl.concat([frame_of(RIDES, "", ()), *(frame_of(RIDES, key, rows) for key, rows in delivered)])
+    rows = rows.sort("event_time")
+    joined = join_point_in_time(rows, states, without_defaults(RIDES))
+
+    for view in feature_views(RIDES):
+        files = []
+        for earlier, key in pairwise([None, *keys]):
+            found, before = (view.rows(parts.get((one,)), RIDES) for one in (key, earlier))
+            files += [found, view.departures(before, found, RIDES.time.known_at(str(key)))]
+        last = rows.join_asof(
+            pl.concat(files).sort("known_at").rename({"known_at": "seen_at"}),
+            left_on="event_time",
+            right_on="seen_at",
+            by=[*view.by],
+            check_sortedness=False,
+        )
+
+        assert_frame_equal(last.select(*view.features), joined.select(*view.features))
+
+
+def without_defaults(pipeline: Pipeline) -> Pipeline:
+    return replace(pipeline, aggregates=[replace(rolling, default=None) for rolling in pipeline.aggregates])

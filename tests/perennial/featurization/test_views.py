@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -92,6 +92,31 @@ def test_a_view_takes_its_own_rows_of_the_table_of_all_entities() -> None:
         {"zone": "north", "zone_mean_7d": 1.0, "zone_count_7d": None, "known_at": None}
     ]
     assert view.rows(None, LOOKED_UP).is_empty()
+
+
+def test_who_has_left_is_said_once_and_who_had_left_before_not_again() -> None:
+    (view,) = feature_views(LOOKED_UP)
+    first, later, following = (datetime(2024, 1, day, tzinfo=UTC) for day in (2, 3, 4))
+
+    def rows(*values: tuple[str, float | None, datetime]) -> pl.DataFrame:
+        columns = ("zone", "zone_mean_7d", "known_at")
+        known = [dict(zip(columns, row, strict=True)) | {"partition": "", "by": "zone"} for row in values]
+        return view.rows(pl.DataFrame(known, schema=state_schema(LOOKED_UP)), LOOKED_UP)
+
+    before = rows(
+        ("north", 1.0, first), ("east", 1.0, first), ("south", 1.0, first),
+        ("north", 2.0, later), ("east", None, later), ("south", 3.0, later), ("west", 4.0, later),
+    )  # fmt: skip
+    states = rows(("south", 5.0, following), ("west", 6.0, following + timedelta(hours=1)))
+
+    left = view.departures(before, states, following)
+
+    assert left.schema == before.schema
+    assert left.select("zone", "zone_mean_7d", "known_at").rows() == [
+        ("north", None, following),
+        ("west", None, following),
+    ]
+    assert view.departures(before.clear(), states, following).is_empty()
 
 
 def test_two_partitions_are_how_long_a_value_may_be_seen() -> None:

@@ -12,7 +12,7 @@ import polars as pl
 from perennial import Column, Daily, Files, Label, Linear, Monthly, Pipeline, Regression, Rolling, Schema, Windows, col
 from perennial.featurization.aggregates import Aggregate
 from perennial.featurization.partials import partial_rows, partial_schema
-from perennial.featurization.states import previous_key, state_rows, states_of
+from perennial.featurization.states import state_rows, states_of
 from perennial.objective import ShareWithin
 from perennial.time import Calendar
 
@@ -126,9 +126,7 @@ def partials_of(pipeline: Pipeline, timeline: Timeline) -> pl.DataFrame:
 def built(pipeline: Pipeline, timeline: Timeline, keys: list[str]) -> pl.DataFrame:
     """Table `aggregates` of the partitions `keys`, computed in one go."""
     arrivals = {key: [revision.known_at for revision in accepted(revisions)] for key, revisions in timeline.items()}
-    with_lead = {*keys, *filter(None, (previous_key(pipeline, key) for key in keys))}
-    states = states_of(pipeline, with_lead, arrivals)
-    return state_rows(partials_of(pipeline, timeline), pipeline, states).filter(pl.col("partition").is_in(keys))
+    return state_rows(partials_of(pipeline, timeline), pipeline, states_of(pipeline, keys, arrivals))
 
 
 def answer(pipeline: Pipeline, timeline: Timeline, row: Row, aggregate: Aggregate) -> float | None:
