@@ -139,8 +139,7 @@ def _placed(partials: pl.DataFrame, days: int, states: Sequence[State]) -> pl.Da
 def _of_window(placed: pl.DataFrame, by: Sequence[str], members: Sequence[Aggregate]) -> pl.DataFrame:
     """The aggregates over one length of window, for each entity and each state that has rows of it, in that order.
 
-    What enters and leaves together is added up first. It enters at its first state and leaves behind its last;
-    integers make that exact, and bring the running sums back to zero behind each entity.
+    What enters and leaves together is added up first.
     """
     on, sums, ends = [*by, "_state"], sum_columns(members), end_columns(members)
     reach = [end_of(name, name) for name in ends]
@@ -156,7 +155,11 @@ def _of_window(placed: pl.DataFrame, by: Sequence[str], members: Sequence[Aggreg
 
 
 def _running(together: pl.DataFrame, on: Sequence[str], sums: Sequence[str]) -> pl.DataFrame:
-    """The sums of each entity in each state, from what enters and leaves together."""
+    """The sums of each entity in each state, from what enters and leaves together.
+
+    It enters at its first state and leaves behind its last; integers make that exact, and bring the running sums back
+    to zero behind each entity.
+    """
     *by, _ = on
     enters = together.select(*by, pl.col("_first").alias("_state"), *sums)
     leaves = together.select(*by, pl.col("_last").alias("_state"), *(-pl.col(name) for name in sums))
@@ -186,9 +189,8 @@ def _value(member: Aggregate) -> pl.Expr:
 
 
 def _named(found: pl.DataFrame, states: Sequence[State]) -> pl.DataFrame:
-    """`found` with the partition and the time of each state; what lies after the last is cut off."""
+    """`found` with the partition and the time of each state."""
     partitions = pl.lit(pl.Series([state.partition for state in states], dtype=pl.String))
     known = pl.lit(pl.Series([state.known_at for state in states], dtype=INSTANT))
-    within = found.filter(pl.col("_state") < len(states))
-    named = within.with_columns(partition=partitions.gather("_state"), known_at=known.gather("_state"))
+    named = found.with_columns(partition=partitions.gather("_state"), known_at=known.gather("_state"))
     return named.drop("_state")
