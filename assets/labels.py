@@ -99,9 +99,9 @@ def _in_parts(tables: Tables, pipeline: Pipeline, accepted: PartitionRecord, *, 
 
 
 def _reported(tables: Tables, pipeline: Pipeline, accepted: PartitionRecord) -> pl.DataFrame:
-    """What is reported of all labels of a large partition."""
-    rows = tables.read(pipeline, "labels", {accepted.partition: accepted.revision}, REPORTED)
-    return rows.with_columns(_of_one(accepted))
+    """What is reported of all labels of a large partition, a source as a number where its name has 16 bytes."""
+    parts = tables.parts(pipeline, "labels", accepted, REPORTED)
+    return pl.concat(part.with_columns(_of_one(accepted), pl.col("source").cast(pl.Categorical)) for part in parts)
 
 
 def _of_one(accepted: PartitionRecord) -> pl.Expr:
@@ -139,7 +139,7 @@ class _Lateness:
             return {}
         state = self.states[key]
         since = mature_since(self.pipeline, key, rows=accepted, known_at=part["known_at"])
-        took = (part["known_at"] - part["event_time"]).dt.total_days()
+        took = part["known_at"] - part["event_time"]
         return {
             "mature": state.mature,
             "mature since": instant(since) if since else "",
@@ -147,7 +147,8 @@ class _Lateness:
             "known now [share]": rounded(state.share),
             "expected by the delay curve [share]": rounded(state.expected or 0.0),
             "known after": table(
-                {"days": days, "share": rounded(float((took < days).sum()) / max(accepted, 1))} for days in AGES
+                {"days": days, "share": rounded(float((took < timedelta(days=days)).sum()) / max(accepted, 1))}
+                for days in AGES
             ),
         }
 

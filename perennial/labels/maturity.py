@@ -85,12 +85,13 @@ def delay_curve(delays: pl.DataFrame) -> DelayCurve:
     Millions of rows make at most `CURVE_STEPS` steps, each off by less than one part of them.
     """
     steps = (
-        delays.group_by("age")
+        delays.select("age", "known")
+        .sort("age")  # in order they are counted as they stand; to find their places takes twice the memory
+        .group_by("age", maintain_order=True)
         .agg(known=pl.col("known").sum(), left=pl.len())
-        .sort("age")
-        .with_columns(waiting=pl.col("left").reverse().cum_sum().reverse())
-        .with_columns(share=1 - (1 - pl.col("known") / pl.col("waiting")).cum_prod())
+        .select("age", "known", waiting=pl.col("left").reverse().cum_sum().reverse())
         .filter(pl.col("known") > 0)
+        .select("age", share=1 - (1 - pl.col("known") / pl.col("waiting")).cum_prod())
         .unique((pl.col("share") * CURVE_STEPS).floor(), keep="last", maintain_order=True)
     )
     return DelayCurve(steps["age"].to_list(), steps["share"].to_list())
@@ -118,9 +119,10 @@ def early_means(labels: pl.DataFrame, ages: Sequence[timedelta]) -> dict[str, di
     Where the lines part, a model that learned from the first outcomes would learn another truth.
     """
     took = pl.col("known_at") - pl.col("event_time")
-    parts = {f"known within {age / DAY:g} days": labels.filter(took <= age) for age in ages} | {"all known": labels}
-    means = {
-        name: part.group_by("partition").agg(pl.col("label").mean()).sort("partition") for name, part in parts.items()
+    known = {f"known within {age / DAY:g} days": took <= age for age in ages} | {"all known": pl.lit(value=True)}
+    means = {  # lazy: of the rows that are left only the two columns are copied, and those of one age at a time
+        name: labels.lazy().filter(which).group_by("partition").agg(pl.col("label").mean()).sort("partition").collect()
+        for name, which in known.items()
     }
     return {name: dict(mean.iter_rows()) for name, mean in means.items()}
 
