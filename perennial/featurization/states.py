@@ -147,20 +147,20 @@ def _of_window(placed: pl.DataFrame, by: Sequence[str], members: Sequence[Aggreg
     if together.get_column("_last").max() == 1:  # all is of the first state
         totals = together.rename({"_first": "_state"}).sort(by)
     else:
-        totals = _running(together, on, sums)
+        totals = _running(together, by, sums)
         if ends:
             spread = together.select(*by, pl.int_ranges("_first", "_last").alias("_state"), *ends).explode("_state")
             totals = totals.join(spread.group_by(on).agg(reach), on=on, how="left", maintain_order="left")
     return totals.select(*on, *(_value(member).cast(pl.Float32).alias(member.name) for member in members))
 
 
-def _running(together: pl.DataFrame, on: Sequence[str], sums: Sequence[str]) -> pl.DataFrame:
+def _running(together: pl.DataFrame, by: Sequence[str], sums: Sequence[str]) -> pl.DataFrame:
     """The sums of each entity in each state, from what enters and leaves together.
 
     It enters at its first state and leaves behind its last; integers make that exact, and bring the running sums back
     to zero behind each entity.
     """
-    *by, _ = on
+    on = [*by, "_state"]
     enters = together.select(*by, pl.col("_first").alias("_state"), *sums)
     leaves = together.select(*by, pl.col("_last").alias("_state"), *(-pl.col(name) for name in sums))
     changes = pl.concat([enters, leaves]).group_by(on).agg(pl.col(sums).sum()).sort(on)

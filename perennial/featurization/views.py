@@ -61,11 +61,19 @@ class FeatureView:
 
         Both are rows of this view, of one partition's end and of a later one that was first known `at`.
         """
-        last = before.filter(pl.col("known_at") == pl.col("known_at").max())
-        valued = last.filter(pl.any_horizontal(pl.col(name).is_not_null() for name in self.features))
-        gone = valued.join(states.filter(pl.col("known_at") == at), on=list(self.by), how="anti", maintain_order="left")
-        nulls = (pl.lit(None, before.schema[name]).alias(name) for name in self.features)
-        return gone.with_columns(*nulls, pl.lit(at, before.schema["known_at"]).alias("known_at"))
+        last = before.filter(pl.col("known_at") == pl.col("known_at").max(), self._valued)
+        gone = last.join(states.filter(pl.col("known_at") == at), on=list(self.by), how="anti", maintain_order="left")
+        nulls = (pl.lit(None, states.schema[name]).alias(name) for name in self.features)
+        return gone.select(*self.by, *nulls, pl.lit(at, states.schema["known_at"]).alias("known_at"))
+
+    def without_departures(self, states: pl.DataFrame, at: datetime) -> pl.DataFrame:
+        """The rows of one partition's end that was first known `at`, whose first nulls can only be departures."""
+        return states.filter(self._valued | (pl.col("known_at") != at))
+
+    @property
+    def _valued(self) -> pl.Expr:
+        """Whether an entity has any value."""
+        return pl.any_horizontal(pl.col(name).is_not_null() for name in self.features)
 
     @cached_property
     def hash(self) -> str:

@@ -69,15 +69,23 @@ class FeatureStore:
         return self.root / view.pipeline / f"{view.name}-{view.hash[:12]}"
 
     def save_offline(self, view: FeatureView, partition: str, states: pl.DataFrame) -> Path:
-        """Keep the states of `view` at the end of `partition`: entity, features, known_at; equal rows, equal file."""
+        """Keep the rows of `view` at the end of `partition`: entity, features, known_at; equal rows, equal file."""
         columns = [*view.by, *(pl.col(name).cast(pl.Float64) for name in view.features), "known_at"]
         folder = self.folder(view)
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{partition.replace(':', '-')}.parquet"
+        path = folder / f"{partition}.parquet"
         draft = folder.parent / f".{view.name}-{path.name}"
         states.select(columns).sort("known_at", *view.by).write_parquet(draft)
         draft.replace(path)
         return path
+
+    def read_offline(self, view: FeatureView, partition: str) -> pl.DataFrame:
+        """The rows that `save_offline` wrote."""
+        return pl.read_parquet(self.folder(view) / f"{partition}.parquet")
+
+    def offline_partitions(self, view: FeatureView) -> list[str]:
+        """The partitions of which `view` has a file, oldest first."""
+        return sorted(path.stem for path in self.folder(view).glob("*.parquet"))
 
     @contextmanager
     def feast(self, views: Sequence[FeatureView]) -> Iterator[Any]:

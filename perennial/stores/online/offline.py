@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from itertools import pairwise
 
+import polars as pl
+
 from perennial.declaration import Pipeline
-from perennial.featurization.views import feature_views
-from perennial.graph.online import AGGREGATES
+from perennial.featurization.views import FeatureView, feature_views
 from perennial.stores.lake.aggregates import read_states
 from perennial.stores.lake.tables import Tables
 from perennial.stores.online.feature_store import FeatureStore
 
+OFFLINE = "offline_features"
+"""Who writes the files holds it."""
 
-def save_offline(tables: Tables, feature_store: FeatureStore, pipeline: Pipeline, keys: Collection[str]) -> None:
-    """Write the files of the partitions `keys`, and of the one that follows each.
 
-    Feast sees the last row of an entity, however old: one that the end before had and this one has not gets a row of
-    nulls. Of two runs at once the later sees what both have made.
+def save_offline(tables: Tables, feature_store: FeatureStore, pipeline: Pipeline, keys: Iterable[str]) -> None:
+    """Write the files of the partitions `keys`, of which each view has one.
+
+    Feast sees the last row of an entity, however old: one that has left since the file before gets a row of nulls, in
+    these files and in the one that follows them. So the order in which partitions come does not matter.
+
+    Raises PerennialError when another run has been at it for BUSY_SECONDS.
     """
-    with tables.operations.holding(pipeline.table(AGGREGATES)):
-        records = tables.records(pipeline, AGGREGATES)
-        there = [key for key, record in records.items() if record.status == "ok"]
-        before = {key: earlier for earlier, key in pairwise(there)}
-        written = [key for key in there if key in keys or before.get(key) in keys]
-        seen = {*written, *(before[key] for key in written if key in before)}
-        states = read_states(tables, pipeline, sorted(seen)).partition_by("partition", as_dict=True)
+    asked = set(keys)
+    with tables.operations.holding(pipeline.table(OFFLINE)):
+        states = read_states(tables, pipeline, sorted(asked)).partition_by("partition", as_dict=True)
         for view in feature_views(pipeline):
-            for key in written:
-                rows = view.rows(states.get((key,)), pipeline)
-                earlier = view.rows(states.get((before.get(key),)), pipeline)
-                gone = view.departures(earlier, rows, pipeline.time.known_at(key))
-                feature_store.save_offline(view, key, rows.vstack(gone))
+            made = {key: view.rows(states.get((key,)), pipeline) for key in asked}
+            _save(feature_store, view, pipeline, made)
+
+
+def _save(feature_store: FeatureStore, view: FeatureView, pipeline: Pipeline, made: dict[str, pl.DataFrame]) -> None:
+    """Write the rows that were `made` anew, by partition, and who has left in the file behind them."""
+
+    def rows_of(key: str) -> pl.DataFrame:
+        if key in made:
+            return made[key]
+        return view.without_departures(feature_store.read_offline(view, key), pipeline.time.known_at(key))
+
+    for earlier, key in pairwise(["", *sorted({*feature_store.offline_partitions(view), *made})]):
+        if key in made or earlier in made:
+            rows = rows_of(key)
+            before = rows_of(earlier) if earlier else rows.clear()
+            gone = view.departures(before, rows, pipeline.time.known_at(key))
+            feature_store.save_offline(view, key, rows.vstack(gone))

@@ -117,6 +117,8 @@ def test_who_has_left_is_said_once_and_who_had_left_before_not_again() -> None:
         ("west", None, following),
     ]
     assert view.departures(before.clear(), states, following).is_empty()
+    assert view.without_departures(pl.concat([states, left]), following).equals(states)
+    assert view.without_departures(before, first).equals(before), "a correction took `east` out"
 
 
 def test_two_partitions_are_how_long_a_value_may_be_seen() -> None:
