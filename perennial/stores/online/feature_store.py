@@ -80,8 +80,9 @@ class FeatureStore:
         return path
 
     def read_offline(self, view: FeatureView, partition: str) -> pl.DataFrame:
-        """The rows that `save_offline` wrote."""
-        return pl.read_parquet(self.folder(view) / f"{partition}.parquet")
+        """The rows that `save_offline` wrote, the features in the order of today's declaration."""
+        rows = pl.read_parquet(self.folder(view) / f"{partition}.parquet")
+        return rows.select(*view.by, *view.features, "known_at")
 
     def offline_partitions(self, view: FeatureView) -> list[str]:
         """The partitions of which `view` has a file, oldest first."""

@@ -9,6 +9,7 @@ import polars as pl
 
 from perennial.declaration import Pipeline
 from perennial.featurization.views import FeatureView, feature_views
+from perennial.graph.online import AGGREGATES
 from perennial.stores.lake.aggregates import read_states
 from perennial.stores.lake.tables import Tables
 from perennial.stores.online.feature_store import FeatureStore
@@ -18,18 +19,19 @@ OFFLINE = "offline_features"
 
 
 def save_offline(tables: Tables, feature_store: FeatureStore, pipeline: Pipeline, keys: Iterable[str]) -> None:
-    """Write the files of the partitions `keys`, of which each view has one.
+    """Write the files of the partitions `keys`, of which each view has one; that of one not to be read stands.
 
     Feast sees the last row of an entity, however old: one that has left since the file before gets a row of nulls, in
     these files and in the one that follows them. So the order in which partitions come does not matter.
 
     Raises PerennialError when another run has been at it for BUSY_SECONDS.
     """
-    asked = set(keys)
     with tables.operations.holding(pipeline.table(OFFLINE)):
-        states = read_states(tables, pipeline, sorted(asked)).partition_by("partition", as_dict=True)
+        records = tables.records(pipeline, AGGREGATES)
+        there = sorted(key for key in set(keys) if key in records and records[key].status == "ok")
+        states = read_states(tables, pipeline, there).partition_by("partition", as_dict=True)
         for view in feature_views(pipeline):
-            made = {key: view.rows(states.get((key,)), pipeline) for key in asked}
+            made = {key: view.rows(states.get((key,)), pipeline) for key in there}
             _save(feature_store, view, pipeline, made)
 
 

@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from perennial import Pipeline, Rolling, col
+from perennial.errors import PerennialError
 from perennial.featurization.states import state_schema
 from perennial.featurization.views import FeatureView, feature_views
 from perennial.settings import home_at
 from perennial.stores.lake.tables import Outcome, Tables
 from perennial.stores.online.feature_store import FeatureStore
-from perennial.stores.online.offline import save_offline
+from perennial.stores.online.offline import OFFLINE, save_offline
+from perennial.stores.operations import database
 from tests.lake import AT, open_tables
 from tests.perennial.featurization.timelines import RIDES
 
@@ -104,7 +106,7 @@ def test_a_day_that_may_not_be_read_any_more_is_still_left(stores: tuple[Tables,
     save_offline(tables, store, PIPELINE, [*counts])
     tables.block(PIPELINE, "aggregates", DAYS[1], Outcome(blocked="partials are out of date", revision=1), at=AT)
 
-    for day in (DAYS[0], DAYS[2]):
+    for day in DAYS:
         save_offline(tables, store, PIPELINE, [day])
 
         assert seen(store) == counts
@@ -119,6 +121,42 @@ def test_a_day_without_a_file_is_left_by_nobody(stores: tuple[Tables, FeatureSto
 
     assert seen(store) == {DAYS[0]: {"bus": 1.0}, DAYS[2]: {"tram": 3.0}}
     assert set(store.read_offline(VIEW, DAYS[2])["line"]) == {"bus", "tram"}
+
+
+def test_features_in_another_order_are_the_same_view(stores: tuple[Tables, FeatureStore]) -> None:
+    tables, store = stores
+    both = [Rolling(by="line", how="count", days=days, name=f"count_{days}") for days in (1, 2)]
+    one, other = replace(RIDES, aggregates=both), replace(RIDES, aggregates=both[::-1])
+    (view,) = feature_views(one)
+    for pipeline in (one, other):
+        rows = [
+            {"partition": day, "known_at": RIDES.time.known_at(day), "by": "line", "line": line, "count_1": 1.0}
+            for day, line in ((DAYS[0], "bus"), (DAYS[1], "tram"))
+        ]
+        states = pl.DataFrame(rows, schema=state_schema(pipeline))
+        tables.save(pipeline, "aggregates", states, {day: Outcome(revision=1) for day in DAYS[:2]}, at=AT)
+        for day in DAYS[:2]:
+            save_offline(tables, store, pipeline, [day])
+
+    found = [store.read_offline(view, day).select("line", "count_1", "count_2").rows() for day in DAYS[:2]]
+    assert found == [[("bus", 1.0, None)], [("bus", None, None), ("tram", 1.0, None)]]
+
+
+def test_two_runs_at_once_write_one_after_the_other(
+    stores: tuple[Tables, FeatureStore], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables, store = stores
+    make(tables, {DAYS[0]: {"bus": 1.0}})
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
+
+    with opened(tmp_path) as (others, _), others.operations.holding(PIPELINE.table(OFFLINE)):
+        with pytest.raises(PerennialError, match="another process has been writing"):
+            save_offline(tables, store, PIPELINE, [DAYS[0]])
+
+        assert store.offline_partitions(VIEW) == []
+
+    save_offline(tables, store, PIPELINE, [DAYS[0]])
+    assert seen(store) == {DAYS[0]: {"bus": 1.0}}
 
 
 def test_the_files_of_another_declaration_hold_nothing_of_the_one_before(stores: tuple[Tables, FeatureStore]) -> None:
